@@ -1,0 +1,7 @@
+"""`python -m scaffold` is the command `scaffold`."""
+
+import sys
+
+from scaffold.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""One command per module; the folder is the registry."""

@@ -1,0 +1,1 @@
+"""Writes projects: names, catalog, layers, render, record, create."""

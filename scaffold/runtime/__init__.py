@@ -1,0 +1,57 @@
+"""What generated projects import; every name here is a promise and is loaded when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Backbone": "backbones",
+    "BadRow": "samples",
+    "BaseModule": "module",
+    "Batch": "batch",
+    "ClassificationOutput": "outputs",
+    "Context": "task",
+    "Contract": "contracts",
+    "DataModule": "data",
+    "Prediction": "task",
+    "Run": "run",
+    "Stage": "task",
+    "TARGETS": "targets",
+    "Sample": "samples",
+    "Task": "task",
+    "TorchFactory": "optim",
+    "Vocabulary": "vocabulary",
+    "build": "recipe",
+    "build_trainer": "training",
+    "compose": "configs",
+    "encode_text": "text",
+    "entry_point": "console",
+    "instantiate": "configs",
+    "load_model": "recipe",
+    "locate": "configs",
+    "max_pool": "pooling",
+    "mean_max_pool": "pooling",
+    "mean_pool": "pooling",
+    "model_class": "recipe",
+    "pad": "features",
+    "pad_inputs": "text",
+    "predict": "prediction",
+    "violations": "contracts",
+}
+
+__all__ = ["contracts", *sorted(_HOMES)]  # noqa: PLE0604 - one table, not two
+
+
+def __getattr__(name: str) -> Any:
+    if name == "contracts":
+        return import_module("scaffold.runtime.contracts")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scaffold.runtime' has no attribute {name!r}")
+    value = getattr(import_module(f"scaffold.runtime.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,66 @@
+"""A batch: exactly the tensors that `forward` takes, and beside them the rows they came from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from scaffold.runtime.samples import Sample
+
+
+class Batch(dict[str, Any]):
+    """The keyword arguments of `forward`; `model(**batch)` works in every training loop.
+
+    samples: the rows, in order; empty in training unless `forward` names them.
+    owners: (features,) the row of each feature where a row became several, else None.
+    rows: (rows,) the rows' positions in their split.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Any],
+        samples: Sequence[Sample] = (),
+        owners: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(tensors)
+        self.samples = list(samples)
+        self.owners = owners
+        self.rows = rows
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """Return the batch with its tensors on another device."""
+        moved = {key: _to(value, device, non_blocking) for key, value in self.items()}
+        return Batch(moved, self.samples, self.owners, self.rows)
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory, from which copies to a GPU run in the background."""
+        pinned = {key: value.pin_memory() if isinstance(value, torch.Tensor) else value for key, value in self.items()}
+        return Batch(pinned, self.samples, self.owners, self.rows)
+
+    def with_samples(self) -> dict[str, Any]:
+        """Return the keyword arguments of `batch_predict`: the tensors, the samples and, where they differ, owners."""
+        extra = {} if self.owners is None else {"owners": self.owners}
+        return {**self, "samples": self.samples, **extra}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Batch, (dict(self), self.samples, self.owners, self.rows)
+
+
+def _to(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, Mapping):
+        return {key: _to(item, device, non_blocking) for key, item in value.items()}
+    return value
+
+
+@cache
+def forward_names(model_class: type) -> frozenset[str]:
+    """Return the names of the parameters of a model's `forward`."""
+    return frozenset(inspect.signature(model_class.forward).parameters)  # type: ignore[attr-defined]

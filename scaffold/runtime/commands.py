@@ -1,0 +1,133 @@
+"""`evaluate` and `predict`: what is done with a run after training. Both need only a run folder and a data file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from scaffold.errors import DataError, EnvironmentFault, RefusedError, Where
+from scaffold.runtime.backbones import Backbone
+from scaffold.runtime.data import DataModule, settings_of
+from scaffold.runtime.module import BaseModule
+from scaffold.runtime.prediction import predict
+from scaffold.runtime.readers import Finding, Schema, stream_rows
+from scaffold.runtime.recipe import load_model
+from scaffold.runtime.run import Run
+from scaffold.runtime.samples import BadRow, Sample
+from scaffold.runtime.task import Prediction
+from scaffold.runtime.training import quiet_trainer
+
+STANDARD = "-"
+
+
+def evaluate(run_folder: str, data: str | None = None, accelerator: str = "auto") -> dict[str, float]:
+    """Measure a run's best checkpoint on its test rows, or on the rows of another file; writes evaluation.json."""
+    run = Run.open(run_folder)
+    model: Any = load_model(run.trained())
+    config = _with_test(run.config, data)
+    module = DataModule(type(model), config, Backbone(**config.backbone), model.context)
+    trainer = quiet_trainer(accelerator=accelerator, devices=1)
+    found = trainer.test(model, module, verbose=False)[0]
+    metrics = {name: float(value) for name, value in found.items()}
+    run.write_metrics(metrics, f"evaluation{'-' + Path(data).stem if data else ''}.json")
+    return metrics
+
+
+def predict_file(run_folder: str, source: str, target: str, kind: str | None = None, device: str = "auto") -> int:
+    """Predict every row of a file, or of standard input, as JSON lines in input order; return how many rows are bad.
+
+    A bad row gives its place and what is wrong with it. The output file appears when it is whole.
+    """
+    run = Run.open(run_folder)
+    model: Any = load_model(run.trained())
+    model.to(_device(device))
+    schema = Schema(model.sample_type, settings_of(run.config).columns, carry=True)
+    stream = sys.stdin.buffer if source == STANDARD else source
+    rows = stream_rows(stream, schema, kind=kind)  # type: ignore[arg-type]
+    bad = 0
+    with _opened(source, target) as output:
+        for number, (sample, prediction) in enumerate(_in_order(model, rows), start=1):
+            bad += isinstance(prediction, BadRow)
+            output.write(json.dumps(_line(number, sample, prediction), ensure_ascii=False) + "\n")
+    return bad
+
+
+def _in_order(model: BaseModule, rows: Iterator[Sample | Finding]) -> Iterator[tuple[Sample | None, Any]]:
+    """Yield each row's sample and prediction; what could not be read keeps its place as a BadRow."""
+    unread: dict[int, BadRow] = {}
+
+    def readable() -> Iterator[Sample]:
+        for place, row in enumerate(rows):
+            if isinstance(row, Finding):
+                unread[place] = BadRow(row.message)
+            else:
+                yield row
+
+    number = 0
+    for pair in predict(model, readable()):
+        while number in unread:
+            yield None, unread.pop(number)
+            number += 1
+        yield pair
+        number += 1
+    yield from ((None, unread[place]) for place in sorted(unread))
+
+
+def _line(number: int, sample: Sample | None, prediction: Any) -> dict[str, Any]:
+    if sample is None or isinstance(prediction, BadRow):
+        return {"row": number, "error": str(prediction)}
+    known = {name: value for name, value in sample.as_row().items() if value is not None}
+    return known | (prediction.as_row() if isinstance(prediction, Prediction) else {"prediction": prediction})
+
+
+@contextmanager
+def _opened(source: str, target: str) -> Iterator[IO[str]]:
+    if target == STANDARD:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    path = Path(target)
+    if source != STANDARD and path.exists() and path.samefile(source):
+        raise RefusedError(
+            f"{target} is both input and output",
+            because="the predictions would replace the rows",
+            fix="name another output",
+            where=Where(file=target),
+            code="same-file",
+        )
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as handle:
+            yield handle
+        part.replace(path)
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"cannot write {target}",
+            because=fault.strerror or str(fault),
+            fix="name a file that you may write",
+            where=Where(file=target),
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _with_test(config: DictConfig, data: str | None) -> DictConfig:
+    if data is None:
+        return config
+    if not Path(data).is_file():
+        raise DataError(f"there is no file {data}", fix="check DATA", where=Where(file=data), code="data.file")
+    copy = config.copy()
+    OmegaConf.update(copy, "data.path", {"test": [data]}, force_add=True, merge=False)
+    return copy
+
+
+def _device(word: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if word == "auto" else word

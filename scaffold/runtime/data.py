@@ -1,0 +1,289 @@
+"""From files to batches: rows are checked and encoded once, batched by length, in an order that can be resumed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader, Dataset
+
+from scaffold.errors import DataError, Where
+from scaffold.runtime.backbones import Backbone
+from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.configs import check_arguments, plain
+from scaffold.runtime.features import FeatureStore
+from scaffold.runtime.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
+from scaffold.runtime.rows import MOST_FINDINGS
+from scaffold.runtime.sampler import BatchKey, BatchPlan
+from scaffold.runtime.samples import BadRow, Origin
+from scaffold.runtime.task import Context, Features, Stage, Task, uses_score
+from scaffold.runtime.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What `conf/data` sets."""
+
+    path: Any
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    batch_size: int | None = 32
+    max_tokens: int | None = 2048
+    num_workers: int = 0
+    vocabulary: str | None = None
+    on_bad_row: str = "error"
+    split: Mapping[str, float] = field(default_factory=lambda: {"validation": 0.1, "test": 0.1})
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The rows of one stage, and their features as the model gets them."""
+
+    rows: Rows
+    store: FeatureStore
+
+
+class Batches(Dataset[Batch]):
+    """Turns the keys of a plan into batches; all randomness comes from the key."""
+
+    def __init__(self, encoded: Encoded, task: type[Task], context: Context, stage: Stage, seed: tuple[int, int]) -> None:
+        self.encoded, self.task, self.context, self.stage, self.seed = encoded, task, context, stage, seed
+        self.names_samples = "samples" in forward_names(task)
+        self.reads_samples = self.names_samples or stage == "predict" or (stage != "train" and uses_score(task))
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        store = self.encoded.store
+        rng = np.random.default_rng([*self.seed, key.epoch, key.number])
+        tensors = self.task.collate(store.take(key.indices), self.context, self.stage, rng)
+        rows, owners = _rows_of(store.owners[key.indices])
+        samples = [self.encoded.rows[int(row)] for row in rows] if self.reads_samples else []
+        if self.names_samples:
+            tensors["samples"] = samples
+        return Batch(tensors, samples, owners, rows)
+
+
+class Loader(DataLoader[Batch]):
+    """A loader of whole batches; the plan, not the loader, knows where to go on."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: Lightning's counters and the plan say it all."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Do nothing, see `state_dict`."""
+
+
+class DataModule(pl.LightningDataModule):
+    """The data of a run, seen through the hooks of its model's class.
+
+    task: the model's class, so that what it overrides counts here too. context: what an earlier run knew of its data;
+    without one it is learnt from the training rows.
+    """
+
+    def __init__(
+        self, task: type[Task], config: DictConfig, backbone: Backbone, context: Context | None = None
+    ) -> None:
+        super().__init__()
+        self.task, self.backbone = task, backbone
+        self.settings = settings_of(config)
+        self.options = context.options if context else make_options(task.options_type, config)
+        self.seed = int(config.seed)
+        self._given_context = context
+        self._encoded: dict[Stage, Encoded] = {}
+        self._progress: tuple[int, int] | None = None
+
+    @cached_property
+    def context(self) -> Context:
+        """What the task must know of the training rows: vocabulary, tokenizer, facts."""
+        if self._given_context is not None:
+            return self._given_context
+        rows = self.rows("train")
+        processor = self.backbone.fit_processor(text for sample in rows for text in self.task.texts(sample))
+        vocabulary = Vocabulary.load(self.settings.vocabulary) if self.settings.vocabulary else None
+        return self.task.fit(rows, self.options, processor, vocabulary)
+
+    @cached_property
+    def files(self) -> dict[str, list[Path]]:
+        """The data files of each split; a single file counts as training."""
+        found = find_splits(self.settings.path)
+        return {"train": found.pop("all")} if "all" in found else found
+
+    def rows(self, split: Stage) -> Rows:
+        """Return the checked rows of a split; splits without a file of their own are taken out of training."""
+        if split == "train" or split not in self.files:
+            return self._divided[split]
+        return self._read(split)
+
+    def origin(self, split: Stage, row: int) -> Origin:
+        """Return the file and line of a row."""
+        return self.rows(split).origin(int(row))
+
+    def encoded(self, stage: Stage) -> Encoded:
+        """Return the rows of a stage with their features; encoding happens once."""
+        if stage not in self._encoded:
+            self._encoded[stage] = encode(self.task, self.rows(stage), self.context, stage, self.settings.on_bad_row)
+        return self._encoded[stage]
+
+    def loader(self, stage: Stage) -> Loader:
+        """Return batches of a stage: shuffled for training, else every row once."""
+        encoded = self.encoded(stage)
+        plan = self._plan(encoded.store, stage)
+        rank = self.trainer.global_rank if self.trainer else 0
+        return Loader(
+            Batches(encoded, self.task, self.context, stage, (self.seed, rank)),
+            sampler=plan,
+            batch_size=None,
+            num_workers=self.settings.num_workers,
+            persistent_workers=self.settings.num_workers > 0,
+            pin_memory=self._on_gpu(),
+        )
+
+    def first_batch(self, stage: Stage) -> Batch:
+        """Return one batch of a stage with its samples, to try a model on."""
+        dataset = Batches(self.encoded(stage), self.task, self.context, stage, (self.seed, 0))
+        dataset.reads_samples = True
+        return dataset[next(iter(self._plan(dataset.encoded.store, stage)))]
+
+    def train_dataloader(self) -> Loader:
+        """Return the training batches; after a resume, those that are still to come."""
+        loader = self.loader("train")
+        if self._progress is not None:
+            (epoch, done), self._progress = self._progress, None
+            finished = done >= len(loader)
+            loader.sampler.start_at(epoch + finished, 0 if finished else done)  # type: ignore[attr-defined]
+        return loader
+
+    def val_dataloader(self) -> Loader:
+        """Return the validation batches."""
+        return self.loader("validation")
+
+    def test_dataloader(self) -> Loader:
+        """Return the test batches."""
+        return self.loader("test")
+
+    def resume(self, epoch: int, batches: int) -> None:
+        """Let training go on in an epoch after so many of its batches."""
+        self._progress = (epoch, batches)
+
+    @cached_property
+    def _divided(self) -> dict[str, Rows]:
+        rows = self._read("train")
+        missing = {split: part for split, part in self.settings.split.items() if split not in self.files}
+        if not missing:
+            return {"train": rows}
+        return split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed)
+
+    def _read(self, split: str) -> Rows:
+        if split not in self.files:
+            raise DataError(
+                "there are no training rows",
+                because=f"expected a train.* file in {self.settings.path}",
+                fix="add one, or name the files in data.path.train",
+                code="no-rows",
+            )
+        schema = Schema(self.task.sample_type, self.settings.columns)
+        rows = read_rows(self.files[split], schema, self.settings.on_bad_row)  # type: ignore[arg-type]
+        report_skipped(split, rows.skipped)
+        return rows
+
+    def _plan(self, store: FeatureStore, stage: Stage) -> BatchPlan:
+        return BatchPlan(
+            store.lengths,
+            batch_size=self.settings.batch_size,
+            max_tokens=self.settings.max_tokens,
+            shuffle=stage == "train",
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+            groups=None if stage == "train" else store.owners,
+        )
+
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+
+def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_row: str = "error") -> Encoded:
+    """Encode rows; what is cut or left out is counted and said.
+
+    Errors: one DataError with the file and line of the first 20 rows that cannot be encoded.
+    """
+    encoder = _Encoder(task, context, stage, most=MOST_FINDINGS if on_bad_row == "error" else None)
+    store = FeatureStore(encoder.features(rows))
+    if encoder.findings and encoder.most is not None:
+        raise bad_rows(encoder.findings)
+    if len(store) == 0:
+        raise DataError(
+            f"no row of {stage} is left",
+            because=f"{len(rows)} rows were read, {len(encoder.findings)} could not be encoded, {encoder.short} are too short",
+            fix="check task.min_length and the rows",
+            where=Where(file=str(rows.files[0])),
+            code="no-rows",
+        )
+    encoder.report(len(rows))
+    return Encoded(rows, store)
+
+
+class _Encoder:
+    """One pass over rows that keeps count of what was cut, left out, or wrong."""
+
+    def __init__(self, task: type[Task], context: Context, stage: Stage, most: int | None) -> None:
+        self.task, self.context, self.stage, self.most = task, context, stage, most
+        self.findings: list[Finding] = []
+        self.cut = self.short = 0
+
+    def features(self, rows: Rows) -> Iterator[tuple[int, Sequence[Features]]]:
+        for number, sample in enumerate(rows):
+            try:
+                found = self.task.encode(sample, self.context, self.stage)
+            except BadRow as problem:
+                self.findings.append(Finding(rows.origin(number), str(problem)))
+                if self.most is not None and len(self.findings) >= self.most:
+                    return
+                continue
+            self.short += not found
+            self.cut += any(features.pop("truncated", False) for features in found)
+            yield number, found
+
+    def report(self, total: int) -> None:
+        if self.cut:
+            log.warning("%s: %d of %d rows were cut to task.max_length tokens", self.stage, self.cut, total)
+        if self.short:
+            log.warning("%s: %d of %d rows are shorter than task.min_length: left out", self.stage, self.short, total)
+        report_skipped(self.stage, self.findings)
+
+
+def report_skipped(split: str, findings: Sequence[Finding]) -> None:
+    """Say which rows were left out because of `data.on_bad_row=skip`."""
+    for origin, message in findings:
+        log.warning("%s: left out %s: %s", split, origin, message)
+
+
+def settings_of(config: DictConfig) -> DataSettings:
+    """Return `config.data` as settings; ConfigError for a key that does not exist."""
+    values = plain(config, "data")
+    check_arguments(DataSettings, list(values), "data")
+    return DataSettings(**values)
+
+
+def make_options(options_type: type, config: DictConfig) -> Any:
+    """Return `config.task` as the task's options; ConfigError for a key that does not exist."""
+    values = plain(config, "task")
+    check_arguments(options_type, list(values), "task")
+    return options_type(**values)
+
+
+def _rows_of(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the distinct rows in order and, where a row has several features, the place of each feature's row."""
+    rows, first, places = np.unique(owners, return_index=True, return_inverse=True)
+    if len(rows) == len(owners):
+        return owners, None
+    order = np.argsort(first)
+    return rows[order], np.argsort(order)[places]

@@ -1,0 +1,267 @@
+"""The formats of data files: how a file is cut into rows, and how a row becomes a sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from scaffold.errors import ConfigError, Where, listed, shown
+from scaffold.runtime.cells import load_object, split_commas, split_tabs
+from scaffold.runtime.lines import MAX_ROW_BYTES, Line, file_error, text_of
+from scaffold.runtime.samples import BadRow, Sample
+
+Decode = Callable[[bytes], Sample]
+COLUMNS_KEY = "data.columns"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a row must hold: the sample's fields, under which columns, and what else may stand beside them.
+
+    columns: our name -> the file's column (a name, or a 0-based position in a TSV file); a name that is no field of the
+    sample is carried in `sample.extra`. required: optional fields that must be filled all the same.
+    carry: columns that nobody named go along in `sample.extra` (prediction) instead of being an error.
+    """
+
+    sample_type: type[Sample]
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    carry: bool = False
+    max_row_bytes: int = MAX_ROW_BYTES
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Our names of all columns: the sample's fields, then the extras."""
+        fields = self.sample_type.field_names()
+        return fields + tuple(name for name in self.columns if name not in fields)
+
+    @property
+    def must_have(self) -> frozenset[str]:
+        """Our names of the columns that a row cannot do without."""
+        extras = frozenset(() if self.carry else self.columns) - frozenset(self.sample_type.field_names())
+        return extras.union(self.sample_type.required_fields(), self.required)
+
+    def by_key(self) -> dict[str, str]:
+        """Return our name of each column that is known by its name in the file."""
+        ours = {self.columns.get(name, name): name for name in self.names}
+        numbers = [key for key in ours if not isinstance(key, str)]
+        if numbers or len(ours) != len(self.names):
+            wrong = f"the position {numbers[0]}" if numbers else "one column under two names"
+            raise _column_error(f"expected a column's name for each of {listed(self.names)}, got {wrong}")
+        return {str(key): name for key, name in ours.items()}
+
+    def by_position(self) -> tuple[str, ...]:
+        """Return our names in the order of the columns; fields without a position fill the free ones in order."""
+        places = {place: name for name, place in self.columns.items() if isinstance(place, int) and place >= 0}
+        if len(places) != len(self.columns):
+            wrong = [place for place in self.columns.values() if place not in places]
+            got = shown(wrong[0]) if wrong else "one position twice"
+            raise _column_error(f"expected the position of a column in the file, from 0, got {got}")
+        free = iter(place for place in range(len(self.names)) if place not in places)
+        places |= {next(free): name for name in self.names if name not in self.columns}
+        missing = [place for place in range(max(places) + 1) if place not in places]
+        if missing:
+            raise _column_error(f"expected a name for every column up to {max(places)}, got none for {listed(missing)}")
+        return tuple(places[place] for place in range(len(places)))
+
+    def sample(self, fields: Mapping[str, Any]) -> Sample:
+        """Return the sample of a row's values; raises BadRow."""
+        sample = self.sample_type.parse(fields)
+        for name in self.required:
+            if getattr(sample, name, None) in (None, []):
+                raise BadRow(f"expected a value in '{name}', got nothing")
+        return sample
+
+
+class Format(ABC):
+    """One kind of file; a project's own format is a subclass, made known by `register_format`."""
+
+    def rows(self, lines: Iterator[Line], max_bytes: int) -> Iterator[Line]:  # noqa: ARG002 - here a line is a row
+        """Join the lines of a file into rows."""
+        return lines
+
+    def header(self, rows: Iterator[Line], name: str) -> list[str] | None:  # noqa: ARG002 - here there is none
+        """Take the header off the rows of a file and return its columns; None where there is none."""
+        return None
+
+    @abstractmethod
+    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:
+        """Return what makes a sample of a row's bytes; raises where the file's columns do not fit the schema."""
+
+
+class Tsv(Format):
+    """Tab-separated values: no header, no quoting, columns by position, one line a row."""
+
+    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:  # noqa: ARG002 - no header to fit
+        """Return what makes a sample of a line; raises ConfigError where the columns leave a position open."""
+        names = schema.by_position()
+        needed = [place for place, column in enumerate(names) if column in schema.must_have]
+        return _Columns(schema, split_tabs, names, max(needed, default=0) + 1)
+
+
+class Csv(Format):
+    """Comma-separated values (RFC 4180, strict): a header with names, quotes, line breaks inside quotes."""
+
+    def rows(self, lines: Iterator[Line], max_bytes: int) -> Iterator[Line]:
+        """Join lines while a quote is open; below a quote that is never closed, the next line is a row again."""
+        ahead: deque[Line] = deque()
+        while line := ahead.popleft() if ahead else next(lines, None):
+            if line.raw.count(b'"') % 2:
+                line, below = _joined(line, ahead, lines, max_bytes)
+                ahead.extendleft(reversed(below))
+            yield line
+
+    def header(self, rows: Iterator[Line], name: str) -> list[str] | None:
+        """Return the names in the first row."""
+        first = next(rows, None)
+        if first is None:
+            return None
+        try:
+            return split_commas(sound(first))
+        except BadRow as problem:
+            raise file_error(name, "The header cannot be read.", because=str(problem), fix="mend it", line=1) from None
+
+    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:
+        """Return what makes a sample of a row; raises DataError where the header is not what the schema expects."""
+        names = _fitted(schema, header, name) if header else ()
+        return _Columns(schema, split_commas, names, len(names))
+
+
+class Jsonl(Format):
+    """One JSON object a line."""
+
+    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:  # noqa: ARG002 - no header to fit
+        """Return what makes a sample of a line."""
+        return _Objects(schema, schema.by_key())
+
+
+FORMATS: dict[str, Format] = {".tsv": Tsv(), ".csv": Csv(), ".jsonl": Jsonl()}
+
+
+def register_format(suffix: str, form: Format) -> None:
+    """Let files that end in `suffix` be read by a project's own format."""
+    FORMATS["." + suffix.removeprefix(".")] = form
+
+
+def format_of(name: str | Path) -> Format:
+    """Return the format of a file by its suffix; raises DataError where there is none for it."""
+    suffix = Path(name).suffix.lower()
+    if suffix in FORMATS:
+        return FORMATS[suffix]
+    near = get_close_matches(suffix, FORMATS, n=1)
+    raise file_error(
+        name,
+        f"Files of the kind {shown(suffix)} cannot be read." if suffix else "A data file needs a suffix.",
+        because=f"expected one of {listed(FORMATS)}" + (f"; did you mean {near[0]}?" if near else ""),
+        fix="unpack, convert or rename the file",
+    )
+
+
+def sound(row: Line) -> str:
+    """Return the text of a row; raises BadRow where it was cut out of the file with a fault."""
+    if row.fault:
+        raise BadRow(row.fault)
+    return text_of(row.raw)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Makes a sample of a row whose values stand in a fixed order; the last ones may be left out."""
+
+    schema: Schema
+    split: Callable[[str], Sequence[str]]
+    names: tuple[str, ...]
+    at_least: int
+
+    def __call__(self, raw: bytes) -> Sample:
+        values = self.split(text_of(raw))
+        if not self.at_least <= len(values) <= len(self.names):
+            some = "" if self.at_least == len(self.names) else f"{self.at_least} to "
+            raise BadRow(f"expected {some}{len(self.names)} columns ({listed(self.names)}), got {len(values)}")
+        return self.schema.sample(dict(zip(self.names, values, strict=False)))
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """Makes a sample of a JSON object; `ours` holds our name of each key."""
+
+    schema: Schema
+    ours: Mapping[str, str]
+
+    def __call__(self, raw: bytes) -> Sample:
+        found = load_object(text_of(raw))
+        surplus = [key for key in found if key not in self.ours]
+        if surplus and not self.schema.carry:
+            raise BadRow(f"expected only the keys {listed(self.ours)}, got {listed(map(shown, surplus))} too")
+        missing = [key for key, name in self.ours.items() if key not in found and name in self.schema.must_have]
+        if missing:
+            raise BadRow(f"expected the keys {listed(self.ours)}, got no {listed(map(shown, missing))}")
+        clash = [key for key in surplus if key in self.schema.names]
+        if clash:
+            raise BadRow(f"expected '{clash[0]}' under the key that {COLUMNS_KEY} names, got a key of that name too")
+        return self.schema.sample({self.ours.get(key, key): value for key, value in found.items()})
+
+
+def _joined(first: Line, ahead: deque[Line], lines: Iterator[Line], max_bytes: int) -> tuple[Line, list[Line]]:
+    """Return the row that begins with an open quote; where it is faulty, its first line and the lines below."""
+    below: list[Line] = []
+    size, quotes = len(first.raw), 1
+    while quotes % 2 and size <= max_bytes:
+        line = ahead.popleft() if ahead else next(lines, None)
+        if line is None:
+            break
+        below.append(line)
+        size += len(line.raw)
+        quotes += line.raw.count(b'"')
+    if quotes % 2 or any(line.fault for line in below):
+        return first._replace(raw=b"", fault="expected a quote that ends the value begun here, got none"), below
+    raw = b"".join([first.raw, *(line.raw for line in below)])
+    try:
+        split_commas(text_of(raw))
+    except BadRow as problem:
+        return first._replace(raw=b"", fault=str(problem)), below
+    return first._replace(raw=raw), []
+
+
+def _fitted(schema: Schema, header: list[str], name: str) -> tuple[str, ...]:
+    ours = schema.by_key()
+    twice = [column for column, count in Counter(header).items() if count > 1]
+    missing = [column for column, name in ours.items() if column not in header and name in schema.must_have]
+    surplus = [column for column in header if column not in ours]
+    clash = [column for column in surplus if column in schema.names]
+    if twice:
+        wrong = f"{listed(map(shown, twice))} twice"
+    elif missing:
+        wrong = f"no {listed(map(shown, missing))} among {listed(map(shown, header))}{_nearest(missing[0], surplus)}"
+    elif surplus and not schema.carry:
+        wrong = f"{listed(map(shown, surplus))} too"
+    elif clash:
+        wrong = f"{shown(clash[0])} too, which {COLUMNS_KEY} takes from another column"
+    else:
+        return tuple(ours.get(column, column) for column in header)
+    raise file_error(
+        name,
+        "The header does not name the expected columns.",
+        because=f"expected {listed(map(shown, ours))}, got {wrong}",
+        fix=f"say in {COLUMNS_KEY} which column is which, for example {COLUMNS_KEY}.{schema.names[0]}=<column>",
+        line=1,
+    )
+
+
+def _nearest(column: str, surplus: list[str]) -> str:
+    near = get_close_matches(column, surplus, n=1)
+    return f"; is {shown(near[0])} meant?" if near else ""
+
+
+def _column_error(because: str) -> ConfigError:
+    return ConfigError(
+        "The columns cannot be told apart.",
+        because=because,
+        fix=f"give {COLUMNS_KEY} a name or position for each column",
+        where=Where(key=COLUMNS_KEY),
+    )

@@ -1,0 +1,179 @@
+"""The base Lightning module: steps, logging, optimizers and prediction, all of which a model may override."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import lightning.pytorch as pl
+from torch import Tensor, nn
+
+from scaffold.errors import ConfigError
+from scaffold.runtime.averages import Averages
+from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.optim import build_optimizers
+from scaffold.runtime.recipe import Recipe, load_model
+from scaffold.runtime.samples import Sample
+from scaffold.runtime.task import Context, Task, uses_score
+from scaffold.runtime.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class BaseModule(pl.LightningModule):
+    """The training loop's view of a model; a task mixin stands before it in the class's bases.
+
+    A model implements `__init__` and `forward`. `forward` takes the batch's tensors by keyword and returns an output with
+    a `loss` when labels are given. Metrics are kept per stage, updated per batch and computed once per epoch.
+    """
+
+    accepts_loss_kwargs = False  # transformers' Trainer must average the loss over accumulated batches itself
+
+    def __init__(self, vocabulary: Vocabulary | None = None, optim_conf: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.optim_conf = dict(optim_conf or {})
+        self.recipe: Recipe | None = None
+        self.averages = {stage: Averages() for stage in ("train", "val", "test")}
+        self.stage_metrics = nn.ModuleDict()
+
+    # What a model may override
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch and count it towards the epoch's average."""
+        output = self(**batch)
+        self._count("train", output, batch)
+        return output.loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the metrics of validation."""
+        self._measure("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the metrics of the test."""
+        self._measure("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[Sample, Any]]:
+        """Return the samples of a batch, each with its prediction."""
+        return list(self.batch_predict(**batch.with_samples()))
+
+    def infer(self, batch: Batch) -> Any:
+        """Run the model without labels; a generator or an embedder does more here than in `forward`."""
+        return self(**batch)
+
+    def batch_predict(self, **batch: Any) -> Iterator[tuple[Sample, Any]]:
+        """Yield each sample of a batch with its prediction, in order.
+
+        batch: the tensors that `forward` takes, `samples`, and `owners` where a row became several features.
+        """
+        samples, owners = batch.pop("samples"), batch.pop("owners", None)
+        if "samples" in forward_names(type(self)):
+            batch["samples"] = samples
+        inputs = Batch(batch, samples, owners)
+        predictions = self._task.decode(self.infer(inputs), inputs, self.context)
+        yield from zip(samples, predictions, strict=True)
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and its schedule from `optim_conf`."""
+        return build_optimizers(self.optim_conf, self)
+
+    # What the runtime calls
+
+    def bind(self, recipe: Recipe) -> None:
+        """Tie the model to its recipe; `build` and `load_model` do this."""
+        self.recipe = recipe
+        for stage in ("val", "test"):
+            self.stage_metrics[stage] = self._task.build_metrics(recipe.context)
+
+    @property
+    def context(self) -> Context:
+        """What the model knows of its data."""
+        if self.recipe is None:
+            raise ConfigError(
+                f"{type(self).__name__} has no context yet",
+                because="it was made by calling the class, so it knows neither its options nor its vocabulary",
+                fix="make it with scaffold.runtime.build(config, context, backbone) or load_model(path)",
+            )
+        return self.recipe.context
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any) -> Self:  # type: ignore[override]
+        """Load a model from a checkpoint alone; neither its config nor a network is needed."""
+        return load_model(checkpoint_path, map_location)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the averages of an epoch; Lightning leaves this out when it goes on within one."""
+        self.averages["train"].reset()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the averages of the epoch's training batches."""
+        self._log("train", {})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of validation."""
+        self._log("val", self._computed("val"))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test."""
+        self._log("test", self._computed("test"))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the recipe, and leave out hyperparameters that are not plain data: they could not be loaded safely."""
+        if self.recipe is not None:
+            checkpoint["scaffold"] = self.recipe.state() | {"averages": self.averages["train"].state()}
+        parameters = checkpoint.get("hyper_parameters", {})
+        checkpoint["hyper_parameters"] = {key: value for key, value in parameters.items() if _is_plain(value)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the averages of an epoch that was not finished."""
+        if "scaffold" in checkpoint:
+            self.averages["train"].restore(checkpoint["scaffold"]["averages"])
+
+    @property
+    def _task(self) -> type[Task]:
+        return type(self)  # type: ignore[return-value]
+
+    def _count(self, stage: str, output: Any, batch: Batch) -> None:
+        items = self._task.num_items(batch)
+        self.averages[stage].add(items, {"loss": output.loss * items} | self._task.tally(output, batch, self.context))
+
+    def _measure(self, stage: str, batch: Batch) -> None:
+        output, metrics = self(**batch), self._metrics(stage)
+        items = self._task.num_items(batch)
+        self.averages[stage].add(items, {"loss": output.loss * items})
+        self._task.update_metrics(metrics, output, batch, self.context)
+        if uses_score(type(self)):
+            predictions = self._task.decode(self.infer(batch), batch, self.context)
+            self._task.score(metrics, batch.samples, predictions)
+
+    def _metrics(self, stage: str) -> MetricCollection:
+        return self.stage_metrics[stage]  # type: ignore[return-value]
+
+    def _computed(self, stage: str) -> dict[str, Tensor]:
+        if stage not in self.stage_metrics:
+            return {}
+        metrics = self._metrics(stage)
+        used = any(metric.update_called for metric in metrics.values())
+        values = metrics.compute() if used else {}
+        metrics.reset()
+        return values
+
+    def _log(self, stage: str, metrics: Mapping[str, Any]) -> None:
+        averages = self.averages[stage].compute(self._sum_over_processes)
+        self.averages[stage].reset()
+        self.log_dict({f"{stage}/{name}": value for name, value in {**averages, **metrics}.items()})
+
+    def _sum_over_processes(self, sums: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return sums
+        return self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum").cpu()  # type: ignore[union-attr]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, _PLAIN)

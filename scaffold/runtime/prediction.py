@@ -1,0 +1,68 @@
+"""Predictions for rows of any number, in their order, with the hooks that the model was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.module import BaseModule
+from scaffold.runtime.sampler import BatchPlan
+from scaffold.runtime.samples import BadRow, Sample
+
+CHUNK = 1024
+
+
+def predict(
+    model: BaseModule, samples: Iterable[Sample], batch_size: int | None = 64, max_tokens: int | None = 8192
+) -> Iterator[tuple[Sample, Any]]:
+    """Yield each sample with its prediction, in order; a row that cannot be encoded comes with its BadRow.
+
+    Rows of like length share a batch within chunks of 1,024, so that memory stays constant.
+    """
+    stream = iter(samples)
+    while chunk := list(islice(stream, CHUNK)):
+        yield from zip(chunk, _predict_chunk(model, chunk, batch_size, max_tokens), strict=True)
+
+
+@torch.inference_mode()
+def _predict_chunk(
+    model: BaseModule, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None
+) -> list[Any]:
+    found: list[Any] = [None] * len(samples)
+    features, owners = [], []
+    for row, sample in enumerate(samples):
+        try:
+            encoded = model.encode(sample, model.context, "predict")  # type: ignore[attr-defined]
+        except BadRow as problem:
+            found[row] = problem
+            continue
+        features.extend(encoded)
+        owners.extend([row] * len(encoded))
+    if not features:
+        return found
+    groups = np.asarray(owners)
+    lengths = [len(feature.get("input_ids", ())) for feature in features]
+    for key in BatchPlan(lengths, batch_size=batch_size, max_tokens=max_tokens, groups=groups):
+        _predict_batch(model, samples, [features[index] for index in key.indices], groups[key.indices], found)
+    return found
+
+
+def _predict_batch(
+    model: BaseModule, samples: Sequence[Sample], features: list[Any], owners: np.ndarray, found: list[Any]
+) -> None:
+    for feature in features:
+        feature.pop("truncated", None)
+    tensors = model.collate(features, model.context, "predict", np.random.default_rng(0))  # type: ignore[attr-defined]
+    rows = list(dict.fromkeys(owners.tolist()))
+    places = None if len(rows) == len(owners) else np.asarray([rows.index(owner) for owner in owners])
+    batch = Batch(tensors, [samples[row] for row in rows], places).to(model.device)
+    if "samples" in forward_names(type(model)):
+        batch["samples"] = batch.samples
+    pairs = list(model.batch_predict(**batch.with_samples()))
+    for row, (_, prediction) in zip(rows, pairs, strict=True):
+        found[row] = prediction

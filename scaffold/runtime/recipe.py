@@ -1,0 +1,149 @@
+"""Models from a config section, and models from a checkpoint alone: both follow a recipe."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig, OmegaConf
+
+from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
+from scaffold.runtime import checkpoints
+from scaffold.runtime.backbones import Backbone
+from scaffold.runtime.configs import check_arguments, locate, plain, refuse_environment
+from scaffold.runtime.task import Context, Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes a model again besides its weights, as plain data in every checkpoint."""
+
+    target: str
+    arguments: Mapping[str, Any]
+    backbone: Backbone
+    context: Context
+
+    def state(self) -> dict[str, Any]:
+        """Return the recipe as plain data."""
+        return {
+            "target": self.target,
+            "arguments": dict(self.arguments),
+            "backbone": self.backbone.state(),
+            "context": self.context.state(),
+        }
+
+
+def model_class(config: DictConfig) -> type[Any]:
+    """Return the class that `conf/model` names; the data, the model and prediction all ask it for the task's hooks."""
+    return _checked_class(config.model.get("_target_"), "model._target_")
+
+
+def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.LightningModule:
+    """Make the model of `config.model`.
+
+    The constructor gets its arguments by name from the section, and of backbone, vocabulary and context those it names;
+    `${fact:num_labels}` and the like stand for what the data says.
+
+    Errors: ConfigError for a target that is not allowed or has no such argument, and for values from the environment,
+    which a checkpoint would keep.
+    """
+    refuse_environment(config, "model")
+    OmegaConf.register_new_resolver("fact", lambda name: _fact(context, name), replace=True)
+    arguments = {key: value for key, value in plain(config, "model").items() if not key.startswith("_")}
+    model = _construct(model_class(config), arguments, context, backbone)
+    _wake(model)
+    return model
+
+
+def load_model(path: str | Path, map_location: Any = "cpu") -> pl.LightningModule:
+    """Load a model from a checkpoint alone, ready for prediction.
+
+    Errors: ArtefactError when the file is damaged or holds no model of this runtime, RefusedError when the weights no
+    longer fit the code.
+    """
+    checkpoint = checkpoints.load(Path(path), map_location)
+    return restore(checkpoint, path).eval()
+
+
+def restore(checkpoint: Mapping[str, Any], path: str | Path) -> pl.LightningModule:
+    """Make the model that a loaded checkpoint describes, with its weights."""
+    state = checkpoint.get("scaffold")
+    if not isinstance(state, Mapping):
+        raise ArtefactError(
+            f"{path} holds no model of this runtime",
+            because="its `scaffold` entry is missing: it was written by another program",
+            fix="give a checkpoint from a run folder, such as runs/latest/checkpoints/best.ckpt",
+            where=Where(file=str(path)),
+        )
+    cls = _checked_class(state["target"], f"{path}: target")
+    context = Context.from_state(state["context"], cls.options_type)  # type: ignore[attr-defined]
+    backbone = Backbone.from_state(state["backbone"], context.processor)
+    model = _construct(cls, state["arguments"], context, backbone)
+    _load_weights(model, checkpoint["state_dict"], path)
+    return model
+
+
+def _construct(
+    cls: type[Any], arguments: Mapping[str, Any], context: Context, backbone: Backbone
+) -> pl.LightningModule:
+    names = inspect.signature(cls).parameters
+    offered = {"backbone": backbone, "vocabulary": context.vocabulary, "context": context}
+    injected = {name: value for name, value in offered.items() if name in names}
+    check_arguments(cls, [*arguments, *injected], "model")
+    model = cls(**injected, **arguments)
+    model.bind(Recipe(f"{cls.__module__}.{cls.__qualname__}", arguments, backbone, context))
+    return model
+
+
+def _wake(model: pl.LightningModule) -> None:
+    # `from_pretrained` returns modules in evaluation mode and Lightning leaves them so: no dropout. Frozen parts may rest
+    for part in model.children():
+        if any(parameter.requires_grad for parameter in part.parameters()):
+            part.train()
+
+
+def _checked_class(target: Any, key: str) -> type[Any]:
+    cls = locate(target, key)
+    if not (isinstance(cls, type) and issubclass(cls, pl.LightningModule) and issubclass(cls, Task)):
+        raise ConfigError(
+            f"{shown(target)} is not a model of this runtime",
+            because="a model is a class that has a task mixin and BaseModule as its bases, in that order",
+            fix="write `class MyModel(SequenceTask, BaseModule)` or name another class",
+            where=Where(key=key),
+        )
+    return cls
+
+
+def _fact(context: Context, name: str) -> Any:
+    if name not in context.facts:
+        raise ConfigError(
+            f"the data knows no fact called {shown(name)}",
+            because=f"it knows {listed(sorted(context.facts))}",
+            fix=f"use one of these in ${{fact:…}}, or add {name} to the facts in the task's fit",
+            where=Where(key="model"),
+        )
+    return context.facts[name]
+
+
+def _load_weights(model: pl.LightningModule, weights: Mapping[str, Any], path: str | Path) -> None:
+    own = model.state_dict()
+    problems = [f"missing in the file: {key}" for key in own if key not in weights]
+    problems += [f"unknown to the code: {key}" for key in weights if key not in own]
+    problems += [
+        f"{key}: shape {tuple(weights[key].shape)} in the file, {tuple(own[key].shape)} in the code"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    if problems:
+        raise RefusedError(
+            f"the weights in {path} no longer fit {type(model).__name__}",
+            because=f"the code has changed since they were saved: {listed(problems)}",
+            fix="go back to the code that was trained (manifest.json names its commit), or train again",
+            where=Where(file=str(path)),
+            code="weights-mismatch",
+        )
+    model.load_state_dict(dict(weights))

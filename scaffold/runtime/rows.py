@@ -1,0 +1,259 @@
+"""The rows of data files: offsets are held, contents are read when asked for; or a stream that holds nothing at all."""
+
+from __future__ import annotations
+
+import operator
+import os
+import weakref
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from scaffold.errors import DataError, Where
+from scaffold.runtime.formats import Decode, Format, Schema, format_of
+from scaffold.runtime.lines import Line, cut_lines, file_error, open_data, without_empty
+from scaffold.runtime.samples import BadRow, Origin, Sample
+
+OnBadRow = Literal["error", "skip"]
+MOST_FINDINGS = 20
+CHUNK_ROWS = 256
+CHUNK_BYTES = 1 << 20
+
+
+class Finding(NamedTuple):
+    """What is wrong with one row, and where it stands."""
+
+    origin: Origin
+    message: str
+
+
+class Rows(Sequence[Sample]):
+    """The sound rows of one or more files; each access reads its row again. `read_rows` makes it.
+
+    `skipped` lists the rows that were left out. A slice or `take` is a view of the same files.
+    """
+
+    def __init__(self, table: _Table, positions: npt.NDArray[np.int64], skipped: Sequence[Finding] = ()) -> None:
+        self._table = table
+        self._positions = positions
+        self.skipped = list(skipped)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: int | slice) -> Sample | Rows:
+        if isinstance(index, slice):
+            return Rows(self._table, self._positions[index])
+        return self._table.sample(int(self._positions[operator.index(index)]))
+
+    def __iter__(self) -> Iterator[Sample]:
+        for start in range(0, len(self), CHUNK_ROWS):
+            yield from self._table.samples(self._positions[start : start + CHUNK_ROWS])
+
+    def take(self, indices: npt.ArrayLike) -> Rows:
+        """Return the rows at these indices, in their order, as a view that reads nothing yet."""
+        return Rows(self._table, self._positions[np.asarray(indices, dtype=np.int64)])
+
+    def origin(self, index: int) -> Origin:
+        """Return the file and line of a row without reading it."""
+        return self._table.origin(int(self._positions[operator.index(index)]))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the rows come from."""
+        return tuple(source.path for source in self._table.sources)
+
+    def __repr__(self) -> str:
+        return f"Rows({len(self)} of {', '.join(map(str, self.files))})"
+
+
+def read_rows(files: Sequence[str | Path], schema: Schema, on_bad_row: OnBadRow = "error") -> Rows:
+    """Check every row of the files and return them.
+
+    Raises one DataError with the first 20 bad rows, or lists them all in `skipped`; raises too where nothing is left.
+    """
+    table = _Table()
+    findings: list[Finding] = []
+    most = MOST_FINDINGS if on_bad_row == "error" else None
+    for path in map(Path, files):
+        before = len(table.offsets)
+        found = table.scan(path, schema, None if most is None else most - len(findings))
+        if not found and len(table.offsets) == before:
+            raise file_error(path, "The data file holds no rows.", fix="add rows, or leave the file out")
+        findings.extend(found)
+        if len(findings) == most:
+            break
+    if findings and (most is not None or not table.offsets):
+        raise bad_rows(findings, most)
+    return Rows(table, np.arange(len(table.offsets)), findings)
+
+
+def bad_rows(findings: Sequence[Finding], most: int | None = MOST_FINDINGS) -> DataError:
+    """Return the one error that lists bad rows, with the place of the first."""
+    (file, line), message = (findings[0].origin.file, findings[0].origin.line), findings[0].message
+    count = "At least " * (len(findings) == most) + f"{len(findings)} row{'s' * (len(findings) > 1)}"
+    problem = DataError(
+        f"{count} of the data cannot be used.",
+        because=message,
+        fix="mend these lines, or leave them out with data.on_bad_row=skip",
+        where=Where(file=file, line=line),
+        code="data.rows",
+    )
+    shown = findings[:MOST_FINDINGS] if len(findings) > 1 else []
+    problem.with_details([f"{origin}: {message}" for origin, message in shown])
+    return problem
+
+
+def stream_rows(
+    source: str | Path | IO[bytes], schema: Schema, *, kind: str | None = None, name: str = "standard input"
+) -> Iterator[Sample | Finding]:
+    """Yield the sample of each row, or what is wrong with it, in constant memory.
+
+    source: a file, or an open binary stream, which needs a `kind`, the suffix of its format, and a `name` for messages.
+    """
+    if not isinstance(source, (str, Path)):
+        yield from _stream(source, schema, format_of(f"{name}.{(kind or 'tsv').removeprefix('.')}"), name)
+        return
+    form = format_of(f"{source}.{kind.removeprefix('.')}" if kind else source)
+    with open_data(Path(source)) as handle:
+        yield from _stream(handle, schema, form, str(source))
+
+
+def _stream(handle: IO[bytes], schema: Schema, form: Format, name: str) -> Iterator[Sample | Finding]:
+    rows = _cut(handle, schema, form, name)
+    decode = form.decoder(schema, form.header(rows, name), name)
+    for row in rows:
+        origin = Origin(name, row.number)
+        try:
+            sample = _decoded(row, decode)
+        except BadRow as problem:
+            yield Finding(origin, str(problem))
+        else:
+            sample.origin = origin
+            yield sample
+
+
+def _cut(handle: IO[bytes], schema: Schema, form: Format, name: str) -> Iterator[Line]:
+    lines = cut_lines(handle, name, schema.max_row_bytes)
+    return without_empty(form.rows(lines, schema.max_row_bytes))
+
+
+def _decoded(row: Line, decode: Decode) -> Sample:
+    if row.fault:
+        raise BadRow(row.fault)
+    return decode(row.raw)
+
+
+@dataclass
+class _Source:
+    """One file, opened anew in every process that reads from it."""
+
+    path: Path
+    decode: Decode
+    stamp: tuple[int, int]
+    descriptor: int | None = None
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a stretch of the file; raises DataError where it is no longer the file that was checked."""
+        if self.descriptor is None:
+            self.descriptor = self._opened()
+        raw = os.pread(self.descriptor, size, offset)
+        if len(raw) != size:
+            raise self.changed()
+        return raw
+
+    def changed(self) -> DataError:
+        """Return the error of a file that is not the one whose rows were checked."""
+        return file_error(self.path, "The data file changed while it was in use.", fix="start again")
+
+    def _opened(self) -> int:
+        with open_data(self.path) as handle:
+            descriptor = os.dup(handle.fileno())
+        weakref.finalize(self, os.close, descriptor)
+        if stamp_of(descriptor) != self.stamp:
+            raise self.changed()
+        return descriptor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"descriptor": None}
+
+
+def stamp_of(descriptor: int) -> tuple[int, int]:
+    """Return the size and the time of the last change of an open file."""
+    status = os.fstat(descriptor)
+    return status.st_size, status.st_mtime_ns
+
+
+@dataclass
+class _Table:
+    """Where each row stands: 16 bytes a row."""
+
+    sources: list[_Source] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("i"))
+    numbers: array[int] = field(default_factory=lambda: array("i"))
+
+    def scan(self, path: Path, schema: Schema, most: int | None) -> list[Finding]:
+        """Add the rows of a file and return the bad ones, at most so many."""
+        form, findings = format_of(path), []
+        with open_data(path, regular=True) as handle:
+            rows = _cut(handle, schema, form, str(path))
+            decode = form.decoder(schema, form.header(rows, str(path)), str(path))
+            self.sources.append(_Source(path, decode, stamp_of(handle.fileno())))
+            self.starts.append(len(self.offsets))
+            for row in rows:
+                try:
+                    _decoded(row, decode)
+                except BadRow as problem:
+                    findings.append(Finding(Origin(str(path), row.number), str(problem)))
+                    if len(findings) == most:
+                        break
+                else:
+                    self.offsets.append(row.offset)
+                    self.sizes.append(len(row.raw))
+                    self.numbers.append(row.number)
+        return findings
+
+    def source(self, position: int) -> _Source:
+        """Return the file in which a row stands."""
+        return self.sources[bisect_right(self.starts, position) - 1]
+
+    def origin(self, position: int) -> Origin:
+        """Return the place of a row."""
+        return Origin(str(self.source(position).path), self.numbers[position])
+
+    def sample(self, position: int, raw: bytes | None = None) -> Sample:
+        """Return a row, from its bytes where they were read already."""
+        source = self.source(position)
+        try:
+            sample = source.decode(source.read(self.offsets[position], self.sizes[position]) if raw is None else raw)
+        except BadRow:
+            raise source.changed() from None
+        sample.origin = Origin(str(source.path), self.numbers[position])
+        return sample
+
+    def samples(self, positions: npt.NDArray[np.int64]) -> Iterator[Sample]:
+        """Yield rows, with one read for all of them where they stand close together."""
+        places = positions.tolist()
+        source, begin = self.source(places[0]), self.offsets[places[0]]
+        end = self.offsets[places[-1]] + self.sizes[places[-1]]
+        near = (
+            source is self.source(places[-1])
+            and 0 < end - begin <= CHUNK_BYTES
+            and bool((np.diff(positions) > 0).all())
+        )
+        block = source.read(begin, end - begin) if near else b""
+        for place in places:
+            start = self.offsets[place] - begin
+            yield self.sample(place, block[start : start + self.sizes[place]] if near else None)

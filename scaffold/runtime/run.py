@@ -1,0 +1,210 @@
+"""The folder of a run: what it was started with, what it found, and its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import lightning.pytorch as pl
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
+from scaffold.runtime.console import print_metrics, say
+from scaffold.runtime.files import write_text
+
+RUN_DIR_VARIABLE = "SCAFFOLD_RUN_DIR"  # hands the folder to the processes that Lightning starts for other devices
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: its folder, the config it runs with, and where it goes on from."""
+
+    folder: Path
+    config: DictConfig
+    resume_from: Path | None = None
+    started: float = 0.0
+
+    @classmethod
+    def start(cls, config: DictConfig) -> Self:
+        """Make the run folder and seed every generator; with `resume`, open an earlier run with its own config.
+
+        Errors: RefusedError when the folder exists, or when there is nothing to resume.
+        """
+        run = cls._resumed(config) if config.get("resume") else cls._new(config)
+        if rank_zero_only.rank == 0:
+            write_text(run.folder / "config.yaml", OmegaConf.to_yaml(_without(run.config, "resume"), resolve=False))
+        pl.seed_everything(run.config.seed, verbose=False)
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a run that was trained, for evaluation and prediction."""
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise RefusedError(
+                f"there is no run in {folder}",
+                because="it has no config.yaml" if folder.is_dir() else "the folder does not exist",
+                fix="train first (make train), or name a run folder: RUN=runs/…",
+                where=Where(file=str(folder)),
+                code="no-run",
+            )
+        return cls(folder.resolve(), DictConfig(OmegaConf.load(folder / "config.yaml")))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the run's checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best monitored metric."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, from which a run goes on."""
+        return self.checkpoints / "last.ckpt"
+
+    def trained(self) -> Path:
+        """Return the checkpoint to evaluate and predict with."""
+        for path in (self.best, self.last):
+            if path.is_file():
+                return path
+        raise RefusedError(
+            f"the run in {self.folder} has no checkpoint yet",
+            because="it stopped before its first validation ended",
+            fix="train again (make train), or name another run: RUN=runs/…",
+            where=Where(file=str(self.checkpoints)),
+            code="no-checkpoint",
+        )
+
+    def point_latest(self) -> None:
+        """Let `latest`, beside the run folder, point at this run."""
+        link, draft = self.folder.parent / "latest", self.folder.parent / f".latest-{os.getpid()}"
+        if link.is_symlink() and link.resolve() == self.folder:
+            return
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(self.folder.name, target_is_directory=True)
+        draft.replace(link)
+
+    def finish(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Write the final metrics to metrics.json and return them."""
+        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        best = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
+        if best is not None:
+            found[trainer.checkpoint_callback.monitor] = float(best)  # type: ignore[union-attr]
+        found = {name: round(value, 6) for name, value in found.items()}
+        metrics = found | {"train/epochs": trainer.current_epoch, "train/seconds": round(time.time() - self.started, 3)}
+        if trainer.is_global_zero:
+            self.write_metrics(metrics)
+            print_metrics(metrics)
+            say(f"the run is in {os.path.relpath(self.folder)}")
+        return metrics
+
+    def write_metrics(self, metrics: Mapping[str, float], name: str = "metrics.json") -> None:
+        """Write metrics as JSON into the run folder."""
+        write_text(self.folder / name, json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
+
+    @classmethod
+    def _new(cls, config: DictConfig) -> Self:
+        if rank_zero_only.rank == 0:
+            # not from the environment: an earlier run of this process, as in a sweep, has left its own there
+            folder = _make_folder(Path(config.run_dir).absolute(), timed=_is_timed(config))
+            os.environ[RUN_DIR_VARIABLE] = str(folder)
+            return cls(folder, config, started=time.time())
+        folder = Path(os.environ.get(RUN_DIR_VARIABLE) or config.run_dir).absolute()
+        if RUN_DIR_VARIABLE not in os.environ and _is_timed(config):
+            raise ConfigError(
+                "several processes need one run folder",
+                because="each of them would name it by its own clock",
+                fix="give it a name: run_dir=runs/NAME",
+                where=Where(key="run_dir"),
+            )
+        return cls(folder, config, started=time.time())
+
+    @classmethod
+    def _resumed(cls, config: DictConfig) -> Self:
+        run = cls.open(config.resume)
+        if not run.last.is_file():
+            raise RefusedError(
+                f"the run in {run.folder} cannot go on",
+                because="it has no checkpoints/last.ckpt: it stopped before its first validation ended",
+                fix="start again: make train",
+                where=Where(file=str(run.last)),
+                code="nothing-to-resume",
+            )
+        merged = _with_overrides(run.config, config)
+        return cls(run.folder, merged, resume_from=run.last, started=time.time())
+
+
+def _make_folder(folder: Path, *, timed: bool) -> Path:
+    candidate, number = folder, 2
+    while True:
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            if not timed:
+                raise RefusedError(
+                    f"the run folder {folder} exists already",
+                    because="a run keeps its folder to itself",
+                    fix=f"give another run_dir, or go on with it: resume={folder}",
+                    where=Where(key="run_dir"),
+                    code="run-exists",
+                ) from None
+            candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+        except OSError as fault:
+            raise EnvironmentFault(
+                f"cannot make the run folder {folder}",
+                because=fault.strerror or str(fault),
+                fix="give a run_dir where you may write",
+                where=Where(key="run_dir"),
+            ) from None
+        else:
+            return candidate
+
+
+def _is_timed(config: DictConfig) -> bool:
+    raw = OmegaConf.to_container(config, resolve=False)
+    return isinstance(raw, dict) and "${now:" in str(raw.get("run_dir"))
+
+
+def _without(config: DictConfig, key: str) -> DictConfig:
+    copy = config.copy()
+    OmegaConf.set_struct(copy, False)
+    copy[key] = None
+    return copy
+
+
+def _with_overrides(saved: DictConfig, composed: DictConfig) -> DictConfig:
+    """Return the saved config with the values that this command line names."""
+    merged = saved.copy()
+    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else []:
+        key = override.lstrip("+~").split("=", 1)[0]
+        if key in ("resume", "run_dir"):
+            continue
+        if OmegaConf.is_config(OmegaConf.select(composed, key)):
+            raise RefusedError(
+                f"a resumed run keeps its {key}",
+                because="its checkpoint belongs to the config it was started with",
+                fix=f"leave {override} out, or start a new run",
+                where=Where(key=key),
+                code="resume-changed",
+            )
+        OmegaConf.update(merged, key, OmegaConf.select(composed, key), force_add=True)
+    return merged
+
+
+def project_facts(folder: Path) -> dict[str, Any]:
+    """Return which template and version wrote the project in a folder, if its record says so."""
+    record = folder / ".scaffold" / "record.yml"
+    if not record.is_file():
+        return {}
+    loaded = OmegaConf.to_container(OmegaConf.load(record))
+    return {key: loaded[key] for key in ("template", "template_version") if key in loaded}  # type: ignore[index]

@@ -1,0 +1,241 @@
+"""What a row is labelled with: one name, several names, or a number; each with its loss, metrics and decoding."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torchmetrics import MetricCollection
+
+from scaffold.errors import DataError, shown
+from scaffold.runtime.samples import BadRow
+from scaffold.runtime.task import Prediction
+
+if TYPE_CHECKING:
+    from scaffold.runtime.vocabulary import Vocabulary
+
+SEPARATOR = "|"
+
+
+class Target(ABC):
+    """A kind of label: how it is read, learnt, measured and given back."""
+
+    monitor: ClassVar[tuple[str, str]]
+
+    @abstractmethod
+    def names(self, label: Any) -> list[str]:
+        """Return the names in a label, which the vocabulary collects."""
+
+    @abstractmethod
+    def encode(self, label: Any, vocabulary: Vocabulary) -> Any:
+        """Return a label as numbers; raises BadRow."""
+
+    @abstractmethod
+    def stack(self, labels: Sequence[Any]) -> Tensor:
+        """Return the labels of a batch as one tensor."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss over rows: (rows, labels) against what `stack` returned."""
+
+    @abstractmethod
+    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return cheap sums over the rows of a training batch."""
+
+    @abstractmethod
+    def metrics(self, num_labels: int) -> MetricCollection:
+        """Return the metrics of validation and test."""
+
+    @abstractmethod
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return what the metrics compare with the labels."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
+        """Return one prediction per row."""
+
+    def collect(self, labels: Iterable[Any]) -> dict[str, int]:
+        """Count the names in the training labels; DataError when there is nothing to learn."""
+        counts: dict[str, int] = {}
+        for label in labels:
+            for name in self.names(label):
+                counts[name] = counts.get(name, 0) + 1
+        if len(counts) < 2:
+            raise DataError(
+                f"Expected at least two different labels in the training rows, got {len(counts)}",
+                because=f"the only label is {shown(next(iter(counts)))}" if counts else "no row has a label",
+                fix="check data.columns, or set task.target=regression if the labels are numbers",
+                code="one-class",
+            )
+        return counts
+
+
+class SingleLabel(Target):
+    """One name per row."""
+
+    monitor = ("val/accuracy", "max")
+
+    def names(self, label: Any) -> list[str]:
+        """Return the one name."""
+        return [_name(label)]
+
+    def encode(self, label: Any, vocabulary: Vocabulary) -> int:
+        """Return the label's index."""
+        return vocabulary.index("labels", _name(label))
+
+    def stack(self, labels: Sequence[Any]) -> Tensor:
+        """Return (rows,) indices."""
+        return torch.tensor([int(label) for label in labels])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(logits, labels)
+
+    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Count the rows whose best label is right."""
+        return {"accuracy": (logits.detach().argmax(dim=-1) == labels).sum()}
+
+    def metrics(self, num_labels: int) -> MetricCollection:
+        """Accuracy, and F1 averaged over labels."""
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(num_labels, average="micro"),
+                "f1": MulticlassF1Score(num_labels, average="macro"),
+            }
+        )
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return (rows,) indices of the best labels."""
+        return logits.argmax(dim=-1)
+
+    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
+        """Return the best label and its probability."""
+        scores, indices = torch.softmax(logits.float(), dim=-1).max(dim=-1)
+        return [
+            Prediction(vocabulary.element("labels", index), score)
+            for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+        ]
+
+
+class MultiLabel(Target):
+    """Any number of names per row: a list, or a text that joins them with `|`."""
+
+    monitor = ("val/f1", "max")
+
+    def names(self, label: Any) -> list[str]:
+        """Return all names of a row."""
+        if isinstance(label, str):
+            return [name for name in label.split(SEPARATOR) if name]
+        if isinstance(label, list):
+            return [_name(name) for name in label]
+        raise BadRow(f"expected labels as a list or joined by '{SEPARATOR}', got {shown(label)}")
+
+    def encode(self, label: Any, vocabulary: Vocabulary) -> list[float]:
+        """Return a 1.0 for each label that is there, else 0.0."""
+        chosen = {vocabulary.index("labels", name) for name in self.names(label)}
+        return [float(index in chosen) for index in range(vocabulary.size("labels"))]
+
+    def stack(self, labels: Sequence[Any]) -> Tensor:
+        """Return (rows, labels) ones and zeros."""
+        return torch.stack([torch.as_tensor(label, dtype=torch.float32) for label in labels])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Binary cross-entropy, averaged over rows and labels."""
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Count the rows whose labels are all right."""
+        return {"exact_match": ((logits.detach() > 0) == (labels > 0)).all(dim=-1).sum()}
+
+    def metrics(self, num_labels: int) -> MetricCollection:
+        """Exact match of a row's labels, and F1 averaged over labels."""
+        from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
+
+        return MetricCollection(
+            {
+                "exact_match": MultilabelExactMatch(num_labels),
+                "f1": MultilabelF1Score(num_labels, average="macro"),
+            }
+        )
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return (rows, labels) probabilities."""
+        return torch.sigmoid(logits.float())
+
+    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
+        """Return the labels that are more likely than not."""
+        probabilities = torch.sigmoid(logits.float())
+        return [
+            Prediction([vocabulary.element("labels", index) for index, value in enumerate(row) if value > 0.5])
+            for row in probabilities.tolist()
+        ]
+
+
+class Score(Target):
+    """One number per row."""
+
+    monitor = ("val/loss", "min")
+
+    def names(self, label: Any) -> list[str]:  # noqa: ARG002
+        """Return nothing: a number has no name."""
+        return []
+
+    def collect(self, labels: Iterable[Any]) -> dict[str, int]:  # noqa: ARG002
+        """Return nothing: there is no vocabulary of numbers."""
+        return {}
+
+    def encode(self, label: Any, vocabulary: Vocabulary) -> float:  # noqa: ARG002
+        """Return the number."""
+        try:
+            value = float(label)
+        except (TypeError, ValueError):
+            raise BadRow(f"expected a number as label (task.target is regression), got {shown(label)}") from None
+        if value - value != 0:  # only infinities and NaN differ from themselves by something else
+            raise BadRow(f"expected a finite number as label, got {shown(label)}")
+        return value
+
+    def stack(self, labels: Sequence[Any]) -> Tensor:
+        """Return (rows,) numbers."""
+        return torch.tensor([float(label) for label in labels])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error."""
+        return F.mse_loss(logits.squeeze(-1), labels)
+
+    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return nothing: the loss says it all."""
+        return {}
+
+    def metrics(self, num_labels: int) -> MetricCollection:  # noqa: ARG002
+        """Mean absolute error, and Pearson's and Spearman's correlation."""
+        from torchmetrics.regression import MeanAbsoluteError, PearsonCorrCoef, SpearmanCorrCoef
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Spearman's keeps its numbers: two for each row
+            return MetricCollection(
+                {"mae": MeanAbsoluteError(), "pearson": PearsonCorrCoef(), "spearman": SpearmanCorrCoef()}
+            )
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return (rows,) numbers."""
+        return logits.squeeze(-1).float()
+
+    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:  # noqa: ARG002
+        """Return the number."""
+        return [Prediction(round(value, 6)) for value in logits.squeeze(-1).float().tolist()]
+
+
+TARGETS: dict[str, Target] = {"single": SingleLabel(), "multi": MultiLabel(), "regression": Score()}
+
+
+def _name(label: Any) -> str:
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise BadRow(f"expected a label, got {shown(label)}")
+    return str(label)

@@ -1,0 +1,40 @@
+"""What the tests of templates share: projects written in process, and a tiny pretrained encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scaffold.project import catalog
+from scaffold.project.create import create
+from scaffold.project.spec import build
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "is", "play", "music", "timer", "rain", "buy"]
+RANGE = "scaffold-ml[runtime]>=0.1.0,<0.2"
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Callable[..., Path]:
+    """Write a project from a template of the repository, and return its folder."""
+
+    def write(template: str, name: str = "mymodel", answers: dict[str, object] | None = None, **options: bool) -> Path:
+        spec = build(catalog.find(template), name, answers or {}, runtime_requirement=RANGE, **options)
+        return create(spec, tmp_path / name, git=False).path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of an untrained BERT with its tokenizer, as `save_pretrained` leaves it."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(PIECES), **sizes)).save_pretrained(folder)
+    BertTokenizer(vocab={piece: index for index, piece in enumerate(PIECES)}).save_pretrained(folder)
+    return str(folder)
