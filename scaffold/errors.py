@@ -104,7 +104,7 @@ class RefusedError(ScaffoldError):
     family = "refused"
 
 
-class EnvironmentFault(ScaffoldError):
+class EnvironmentFault(ScaffoldError):  # noqa: N818 - EnvironmentError is Python's
     """The machine is in the way: permission, disk, a port, a missing tool or package."""
 
     exit_code = 4

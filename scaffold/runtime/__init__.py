@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from scaffold.runtime.imports import collector_paused
+
 _HOMES = {
+    "AttentionMaxPool": "pooling",
     "Backbone": "backbones",
     "BadRow": "samples",
     "BaseModule": "module",
@@ -31,7 +34,6 @@ _HOMES = {
     "load_model": "recipe",
     "locate": "configs",
     "max_pool": "pooling",
-    "mean_max_pool": "pooling",
     "mean_pool": "pooling",
     "model_class": "recipe",
     "pad": "features",
@@ -40,7 +42,7 @@ _HOMES = {
     "violations": "contracts",
 }
 
-__all__ = ["contracts", *sorted(_HOMES)]  # noqa: PLE0604 - one table, not two
+__all__ = ["contracts", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
@@ -48,7 +50,8 @@ def __getattr__(name: str) -> Any:
         return import_module("scaffold.runtime.contracts")
     if name not in _HOMES:
         raise AttributeError(f"module 'scaffold.runtime' has no attribute {name!r}")
-    value = getattr(import_module(f"scaffold.runtime.{_HOMES[name]}"), name)
+    with collector_paused():
+        value = getattr(import_module(f"scaffold.runtime.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -7,6 +7,7 @@ import sys
 
 from scaffold.errors import DataError
 from scaffold.runtime.console import run_command
+from scaffold.runtime.imports import collector_paused
 
 
 def main() -> None:
@@ -36,15 +37,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from scaffold.runtime import commands, console  # here, so that --help loads no torch
+    with collector_paused():
+        from scaffold.runtime import commands, console  # here, so that --help loads no torch
 
     console.print_metrics(commands.evaluate(arguments.run, arguments.data, arguments.accelerator), json=arguments.json)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from scaffold.runtime import commands  # here, so that --help loads no torch
+    with collector_paused():
+        from scaffold.runtime import commands  # here, so that --help loads no torch
 
-    bad = commands.predict_file(arguments.run, arguments.input, arguments.output, arguments.format, arguments.accelerator)
+    bad = commands.predict_file(
+        arguments.run, arguments.input, arguments.output, arguments.format, arguments.accelerator
+    )
     if bad:
         raise DataError(
             f"{bad} rows could not be predicted",

@@ -1,4 +1,4 @@
-"""Averages over an epoch that cost a training step next to nothing: sums on the device, read once."""
+"""Averages over an epoch that cost a training step next to nothing: sums, divided when they are read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Averages:
 
     def add(self, items: Tensor | int, sums: Mapping[str, Tensor]) -> None:
         """Add the sums of one batch over its items."""
-        self.items = self.items + items
+        self.items = self.items + _number(items)
         for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+            self.sums[name] = self.sums.get(name, 0.0) + _number(value)
 
     def compute(self, reduce: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, float]:
         """Return every average; `reduce` adds the sums of other processes. Nothing added gives nothing."""
@@ -43,3 +43,10 @@ class Averages:
 
     def _all(self) -> list[Tensor | float]:
         return [self.items, *self.sums.values()]
+
+
+def _number(value: Tensor | float) -> Tensor | float:
+    # a GPU's value stays there, as reading it would make every step wait
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().double() if value.is_cuda else value.item()

@@ -142,4 +142,5 @@ def _within(name: str, value: float, lowest: float, highest: float) -> None:
 
 
 def _refusal(name: str, what: str, *, because: str = "", fix: str = "") -> ConfigError:
-    return ConfigError(what, because=because, fix=fix, where=Where(key=f"backbone.{name}"))
+    place = f"backbone.{name}"
+    return ConfigError(what, because=because, fix=fix or f"set {place} to such a value", where=Where(key=place))

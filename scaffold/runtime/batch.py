@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,6 @@ def _to(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
     return value
 
 
-@cache
-def forward_names(model_class: type) -> frozenset[str]:
+def forward_names(model_class: Any) -> frozenset[str]:
     """Return the names of the parameters of a model's `forward`."""
-    return frozenset(inspect.signature(model_class.forward).parameters)  # type: ignore[attr-defined]
+    return frozenset(inspect.signature(model_class.forward).parameters)

@@ -1,48 +1,43 @@
-"""What watches over training: reproducible batches, a finite loss, signals, the best checkpoint, and the screen."""
+"""What watches over training: reproducible batches, a finite loss, the files of the run, and the screen."""
 
 from __future__ import annotations
 
 import json
 import math
-import signal
 import sys
-from collections.abc import Mapping
-from types import FrameType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
-from scaffold.errors import ConfigError, DivergedError, Where, listed
+from scaffold.errors import DivergedError, listed
 from scaffold.runtime.console import say
 from scaffold.runtime.files import write_text
 from scaffold.runtime.loggers import CurveLogger
-from scaffold.runtime.manifest import manifest
+from scaffold.runtime.manifest import manifest, refuse_other_data
+from scaffold.runtime.rows import Finding
 from scaffold.runtime.run import Run
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 LOG_EVERY = 50
 REFRESH_EVERY = 25
-
-
-class Interrupted(SystemExit):
-    """A signal ended training after its state was saved; the exit code says which."""
 
 
 class Guard(pl.Callback):
     """Keeps training exact and safe at every batch.
 
-    Randomness depends on (seed, rank, epoch, batch) alone, so that a resumed run draws what the uninterrupted one would.
-    A loss that is not finite ends the run before it touches the weights. After a signal, the state is saved at the next
-    optimizer step. One callback, because each costs every hook of every batch.
+    Randomness depends on (seed, rank, epoch, batch) alone: a resumed run draws what the uninterrupted one would have.
+    A loss that is not finite ends the run before it touches the weights, and weights that are not are never saved. One
+    callback, because each costs every hook of every batch.
     """
 
     def __init__(self, run: Run, seed: int) -> None:
         self.run, self.seed = run, seed
-        self.received: int | None = None
         self.rows: Any = None
+        self.rows_before: Any = None
+        self.seen: _Loss | None = None
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -54,16 +49,9 @@ class Guard(pl.Callback):
         done = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["processed"]
         trainer.datamodule.resume(checkpoint["epoch"], done)  # type: ignore[attr-defined]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals from now on; before, there is nothing to save."""
-        for number in EXIT_CODES:
-            signal.signal(number, self._receive)
-
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the signals back."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        """Look at the last loss, too."""
+        self._check(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -73,42 +61,73 @@ class Guard(pl.Callback):
         torch.default_generator.manual_seed(number)
         if pl_module.device.type == "cuda":
             torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(number)
-        self.rows = getattr(batch, "rows", None)
+        self.rows_before, self.rows = self.rows, getattr(batch, "rows", None)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Stop at a loss that is not a finite number."""
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss is {value} at step {trainer.global_step} (epoch {trainer.current_epoch})",
-                because=f"it came from the rows {self._named_rows(trainer)}",
-                fix="lower optim.optimizer.lr, or look at these rows; checkpoints/ has the last good state",
+        """Stop at a loss that is not a finite number; on a GPU a step later, as looking at once would mean waiting."""
+        self._check(trainer)
+        self.seen = _Loss(loss, trainer.global_step, trainer.current_epoch, self.rows)
+        if not loss.is_cuda:
+            self._check(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save nothing that the last batch has spoilt."""
+        self._check(trainer)
+        if not _all_finite(pl_module):
+            raise _diverged(
+                f"the weights are not finite after step {trainer.global_step}", _spoilt_by(self.rows, trainer)
             )
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """After a signal, save and stop as soon as no gradient is half collected."""
-        if self.received is None:
+    def _check(self, trainer: pl.Trainer) -> None:
+        seen, self.seen = self.seen, None
+        if seen is None:
             return
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        if whole:
-            trainer.save_checkpoint(self.run.last)
-            if trainer.is_global_zero:
-                self.run.point_latest()
-            raise Interrupted(EXIT_CODES[signal.Signals(self.received)])
+        value = seen.value()
+        finite = math.isfinite(value)
+        if trainer.world_size > 1:  # all processes end together, or the others would wait for this one
+            finite = trainer.strategy.reduce_boolean_decision(finite)
+        if finite:
+            return
+        because = f"it came from the rows {_named(seen.rows, trainer)}"
+        if seen.arrival is None and not _all_finite(trainer.lightning_module):
+            because = _spoilt_by(self.rows_before, trainer)
+        raise _diverged(f"the loss is {value} at step {seen.step} (epoch {seen.epoch})", because)
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise Interrupted(EXIT_CODES[signal.Signals(number)])
-        self.received = number
-        say(f"{signal.Signals(number).name}: saving at the next optimizer step (again to stop at once)")
 
-    def _named_rows(self, trainer: pl.Trainer) -> str:
-        rows = getattr(trainer, "datamodule", None)
-        if rows is None or self.rows is None:
-            return "of this batch"
-        return listed([rows.origin("train", row) for row in self.rows])
+class _Loss:
+    """A batch's loss; one on a GPU is sent for, and read when it has arrived."""
+
+    def __init__(self, loss: Tensor, step: int, epoch: int, rows: Any) -> None:
+        self.step, self.epoch, self.rows = step, epoch, rows
+        self.number = loss.detach().to("cpu", non_blocking=True)
+        self.arrival = torch.cuda.current_stream(loss.device).record_event() if loss.is_cuda else None
+
+    def value(self) -> float:
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        return self.number.item()
+
+
+def _diverged(what: str, because: str) -> DivergedError:
+    fix = "lower optim.optimizer.lr, or look at these rows; checkpoints/ has the last good state"
+    return DivergedError(what, because=because, fix=fix)
+
+
+def _all_finite(module: pl.LightningModule) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters())
+
+
+def _spoilt_by(rows: Any, trainer: pl.Trainer) -> str:
+    return f"the step before left weights that are not; its gradient came from the rows {_named(rows, trainer)}"
+
+
+def _named(rows: Any, trainer: pl.Trainer) -> str:
+    data = getattr(trainer, "datamodule", None)
+    if data is None or rows is None:
+        return "of this batch"
+    return listed([data.origin("train", row) for row in rows])
 
 
 class RunFiles(pl.Callback):
@@ -116,27 +135,43 @@ class RunFiles(pl.Callback):
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.row: dict[str, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        """Go on only with the data that the run was started with; this comes before its checkpoint is loaded."""
+        if stage == "fit" and self.run.resume_from:
+            refuse_other_data(self.run.folder, trainer.datamodule.files)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the vocabulary, the tokenizer and the manifest."""
         if not trainer.is_global_zero:
             return
         folder, context = self.run.folder, pl_module.context
-        write_text(folder / "vocabulary.json", json.dumps(context.vocabulary.as_dict(), ensure_ascii=False, indent=2) + "\n")
+        write_text(
+            folder / "vocabulary.json", json.dumps(context.vocabulary.as_dict(), ensure_ascii=False, indent=2) + "\n"
+        )
         if context.processor is not None:
             context.processor.save_pretrained(str(folder / "tokenizer"))
-        facts = manifest(self.run, pl_module, trainer.datamodule.files)  # type: ignore[attr-defined]
-        write_text(folder / "manifest.json", json.dumps(facts, indent=2) + "\n")
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        write_text(folder / "manifest.json", json.dumps(manifest(self.run, pl_module, data.files), indent=2) + "\n")
+        if any(data.left_out.values()):
+            write_text(folder / "skipped_rows.jsonl", "".join(map(_as_json_line, _rows_left_out(data.left_out))))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Go on in the curve of the run that is resumed."""
-        for logger in trainer.loggers:
-            if isinstance(logger, CurveLogger):
-                logger.resume(trainer.global_step if self.run.resume_from else -1)
+        for curve in _curves(trainer):
+            curve.resume(self.row)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep the row of the curve that is not written yet."""
+        for curve in _curves(trainer):
+            checkpoint["curve"] = dict(curve.row)
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Take up that row."""
+        self.row = checkpoint.get("curve", {})
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the epoch's average so far and the learning rate, at every 50th step."""
         step = trainer.global_step
         if step % LOG_EVERY or (batch_idx + 1) % trainer.accumulate_grad_batches:
@@ -147,33 +182,18 @@ class RunFiles(pl.Callback):
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step)
 
 
-class Checkpoints(ModelCheckpoint):
-    """Keeps best.ckpt and last.ckpt; `latest` points at the run from its first checkpoint on."""
+def _rows_left_out(left_out: Mapping[str, Sequence[Finding]]) -> Iterator[dict[str, Any]]:
+    for split, findings in left_out.items():
+        for origin, message in findings:
+            yield {"split": split, "file": origin.file, "line": origin.line, "error": message}
 
-    def __init__(self, run: Run, monitor: str, mode: str) -> None:
-        super().__init__(
-            dirpath=run.checkpoints,
-            filename="best",
-            monitor=monitor,
-            mode=mode,
-            save_last=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-            save_on_train_epoch_end=False,
-        )
-        self.run = run
 
-    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fail now, not after an epoch, when nothing logs the monitored metric."""
-        self.monitor = logged_name(self.monitor or "", trainer.callback_metrics)
-        for callback in trainer.early_stopping_callbacks:
-            callback.monitor = self.monitor  # type: ignore[attr-defined]
+def _as_json_line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, then point `latest` at the run."""
-        super().on_validation_end(trainer, pl_module)
-        if trainer.is_global_zero and not trainer.sanity_checking and self.run.last.is_file():
-            self.run.point_latest()
+
+def _curves(trainer: pl.Trainer) -> list[CurveLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, CurveLogger)]
 
 
 class Progress(TQDMProgressBar):
@@ -198,22 +218,3 @@ class Progress(TQDMProgressBar):
         figures = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
         if trainer.is_global_zero:
             say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}")
-
-
-def logged_name(monitor: str, logged: Mapping[str, Any]) -> str:
-    """Return the logged metric that `monitor` names; `val/accuracy` also stands for a logged `val_accuracy`.
-
-    Errors: ConfigError when there is none; metrics of training cannot be known before the first epoch.
-    """
-    if monitor in logged or not logged and monitor.startswith("train"):
-        return monitor
-    alike = [name for name in logged if name.replace("_", "/") == monitor.replace("_", "/")]
-    if alike or monitor.startswith("train"):
-        return alike[0] if alike else monitor
-    raise ConfigError(
-        f"nothing logs the monitored metric {monitor}",
-        because=f"validation logs {listed(sorted(logged)) or 'nothing'}",
-        fix="set monitor to one of these (and mode to max or min), or log it in validation_step",
-        where=Where(key="monitor"),
-        code="unknown-monitor",
-    )

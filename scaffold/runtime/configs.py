@@ -34,6 +34,7 @@ HOMES = (
     *(f"transformers.{part}" for part in ("configuration_utils", "data", "generation", "models", "optimization")),
     *(f"transformers.{part}" for part in ("trainer", "training_args", "training_args_seq2seq")),
 )
+LIBRARIES = {name.partition(".")[0] for name in HOMES}  # only their classes: among their functions is torch.load
 # packages whose own names lead to such homes: lightning.pytorch.Trainer, transformers.BertConfig
 SHORT = ("lightning.pytorch", "transformers")
 # what would do the very things that the checks here refuse: build by name, run commands, read pickles, serve
@@ -87,7 +88,7 @@ def plain(config: DictConfig, key: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(
             f"the config has no section {key}" if data is None else f"{key} is not a section",
-            because=f"expected keys with values, got {shown(data)}",
+            because=f"expected keys with values, got {type(data).__name__}",
             fix=f"choose a file of conf/{key}/ in the defaults list of conf/train.yaml",
             where=Where(key=key),
         )
@@ -132,7 +133,7 @@ def locate(target: Any, key: str = "", extra: Iterable[str] = ()) -> Any:
         raise _refused(target, key, f"it is a {type(found).__name__}, not a class or a function")
     if not _is_below(home, (*HOMES, *own)) or _is_below(home, CLOSED):
         raise _refused(target, key, f"it is defined in {home}")
-    if is_function and not _is_below(home, ("scaffold.runtime", *own)):
+    if is_function and home.partition(".")[0] in LIBRARIES and not _is_below(home, ("scaffold.runtime",)):
         raise _refused(target, key, "only classes may be used of this package, no functions")
     return found
 
@@ -163,9 +164,8 @@ def check_arguments(target: Callable[..., Any], names: Iterable[str], key: str) 
 
 def project_packages(folder: str | Path = ".") -> tuple[str, ...]:
     """Return the packages that lie in a folder; names of libraries are left out."""
-    libraries = {name.partition(".")[0] for name in HOMES}
     found = (file.parent.name for file in Path(folder).glob("*/__init__.py"))
-    return tuple(sorted(name for name in _open(found) if name not in libraries))
+    return tuple(sorted(name for name in _open(found) if name not in LIBRARIES))
 
 
 # Sections

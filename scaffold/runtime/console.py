@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, TypeVar
 
-from scaffold.errors import EnvironmentFault, OutOfMemory, ScaffoldError, Where, shown
+from scaffold.errors import ConfigError, EnvironmentFault, OutOfMemory, ScaffoldError, Where, shown
+from scaffold.runtime.signals import ended_by_signals
 
 T = TypeVar("T")
 INTERRUPTED, TERMINATED = 130, 143
@@ -38,12 +39,15 @@ def entry_point(main: Callable[..., T]) -> Callable[..., T]:
 def run_command(function: Callable[[], T], debug: bool = False, json: bool = False) -> T:
     """Call a function and return its result; what it raises is printed and ends the process with its exit code."""
     try:
-        result = function()
-        sys.stdout.flush()
+        with ended_by_signals():
+            result = function()
+            sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()  # the reader has seen enough, as `head` has
         raise SystemExit(0) from None
     except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning took it
+            print("interrupted", file=sys.stderr)
         raise SystemExit(exit_code(stop)) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -72,10 +76,12 @@ def explained(error: Exception) -> ScaffoldError:
     """Return any error as one of ours."""
     if isinstance(error, ScaffoldError):
         return error
-    if any(cls.__module__.partition(".")[0] in CONFIG_PACKAGES for cls in type(error).__mro__):
+    if any(_is_of_config(cls.__module__) for cls in type(error).__mro__) or _is_of_config(_home_of(error)):
         from scaffold.runtime.config_errors import config_error  # here, so that printing alone loads no Hydra
 
         return config_error(error)
+    if type(error).__name__ == "MisconfigurationException":
+        return _refused_by_lightning(error)
     if _is_out_of_memory(error):
         return _memory_fault(error)
     if isinstance(error, OSError) and error.errno in FAULTS:
@@ -133,6 +139,26 @@ def _discard_output() -> None:
 
 
 # What an error is
+
+
+def _is_of_config(module: str) -> bool:
+    return module.partition(".")[0] in CONFIG_PACKAGES
+
+
+def _home_of(error: BaseException) -> str:
+    """Return the module that raised an error."""
+    frame = _innermost(error)
+    return str(frame.f_globals.get("__name__")) if frame else ""
+
+
+def _refused_by_lightning(error: Exception) -> ConfigError:
+    return ConfigError(
+        "Lightning refuses a setting",
+        because=_first_line(error),
+        fix="correct it in conf/trainer, or on the command line",
+        where=Where(key="trainer"),
+        code="config-value",
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -17,12 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from scaffold.errors import DataError, Where
 from scaffold.runtime.backbones import Backbone
 from scaffold.runtime.batch import Batch, forward_names
-from scaffold.runtime.configs import check_arguments, plain
+from scaffold.runtime.configs import plain
 from scaffold.runtime.features import FeatureStore
 from scaffold.runtime.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
-from scaffold.runtime.rows import MOST_FINDINGS
+from scaffold.runtime.rows import MOST_FINDINGS, OnBadRow
 from scaffold.runtime.sampler import BatchKey, BatchPlan
 from scaffold.runtime.samples import BadRow, Origin
+from scaffold.runtime.settings import Natural, Positive, read_settings
+from scaffold.runtime.signals import leave_to_main_process
 from scaffold.runtime.task import Context, Features, Stage, Task, uses_score
 from scaffold.runtime.vocabulary import Vocabulary
 
@@ -33,13 +35,13 @@ log = logging.getLogger(__name__)
 class DataSettings:
     """What `conf/data` sets."""
 
-    path: Any
+    path: str | Path | Mapping[str, Any]
     columns: Mapping[str, str | int] = field(default_factory=dict)
-    batch_size: int | None = 32
-    max_tokens: int | None = 2048
-    num_workers: int = 0
+    batch_size: Positive | None = 32
+    max_tokens: Positive | None = 2048
+    num_workers: Natural = 0
     vocabulary: str | None = None
-    on_bad_row: str = "error"
+    on_bad_row: OnBadRow = "error"
     split: Mapping[str, float] = field(default_factory=lambda: {"validation": 0.1, "test": 0.1})
 
 
@@ -49,13 +51,17 @@ class Encoded:
 
     rows: Rows
     store: FeatureStore
+    left_out: Sequence[Finding] = ()
 
 
 class Batches(Dataset[Batch]):
     """Turns the keys of a plan into batches; all randomness comes from the key."""
 
-    def __init__(self, encoded: Encoded, task: type[Task], context: Context, stage: Stage, seed: tuple[int, int]) -> None:
+    def __init__(
+        self, encoded: Encoded, task: type[Task], context: Context, stage: Stage, seed: tuple[int, int]
+    ) -> None:
         self.encoded, self.task, self.context, self.stage, self.seed = encoded, task, context, stage, seed
+        self.has_several = bool((np.diff(encoded.store.owners) == 0).any())
         self.names_samples = "samples" in forward_names(task)
         self.reads_samples = self.names_samples or stage == "predict" or (stage != "train" and uses_score(task))
 
@@ -63,7 +69,9 @@ class Batches(Dataset[Batch]):
         store = self.encoded.store
         rng = np.random.default_rng([*self.seed, key.epoch, key.number])
         tensors = self.task.collate(store.take(key.indices), self.context, self.stage, rng)
-        rows, owners = _rows_of(store.owners[key.indices])
+        rows, owners = store.owners[key.indices], None
+        if self.has_several:
+            rows, owners = _rows_of(rows)
         samples = [self.encoded.rows[int(row)] for row in rows] if self.reads_samples else []
         if self.names_samples:
             tensors["samples"] = samples
@@ -97,7 +105,9 @@ class DataModule(pl.LightningDataModule):
         self.options = context.options if context else make_options(task.options_type, config)
         self.seed = int(config.seed)
         self._given_context = context
+        self._rows: dict[Stage, Rows] = {}
         self._encoded: dict[Stage, Encoded] = {}
+        self.left_out: dict[str, list[Finding]] = {}
         self._progress: tuple[int, int] | None = None
 
     @cached_property
@@ -108,7 +118,12 @@ class DataModule(pl.LightningDataModule):
         rows = self.rows("train")
         processor = self.backbone.fit_processor(text for sample in rows for text in self.task.texts(sample))
         vocabulary = Vocabulary.load(self.settings.vocabulary) if self.settings.vocabulary else None
-        return self.task.fit(rows, self.options, processor, vocabulary)
+        try:
+            return self.task.fit(rows, self.options, processor, vocabulary)
+        except DataError as problem:
+            if not str(problem.where):  # the task knows rows, not the files they are from
+                problem.where = Where(file=str(rows.files[0]))
+            raise
 
     @cached_property
     def files(self) -> dict[str, list[Path]]:
@@ -116,11 +131,18 @@ class DataModule(pl.LightningDataModule):
         found = find_splits(self.settings.path)
         return {"train": found.pop("all")} if "all" in found else found
 
+    def setup(self, stage: str) -> None:
+        """Encode all rows before training begins, so that a bad one among those of the test does not end it in vain."""
+        for split in ("train", "validation", "test") if stage == "fit" else ():
+            self.encoded(split)
+
     def rows(self, split: Stage) -> Rows:
         """Return the checked rows of a split; splits without a file of their own are taken out of training."""
         if split == "train" or split not in self.files:
             return self._divided[split]
-        return self._read(split)
+        if split not in self._rows:
+            self._rows[split] = self._read(split)
+        return self._rows[split]
 
     def origin(self, split: Stage, row: int) -> Origin:
         """Return the file and line of a row."""
@@ -129,7 +151,9 @@ class DataModule(pl.LightningDataModule):
     def encoded(self, stage: Stage) -> Encoded:
         """Return the rows of a stage with their features; encoding happens once."""
         if stage not in self._encoded:
-            self._encoded[stage] = encode(self.task, self.rows(stage), self.context, stage, self.settings.on_bad_row)
+            encoded = encode(self.task, self.rows(stage), self.context, stage, self.settings.on_bad_row)
+            self.left_out.setdefault(stage, []).extend(encoded.left_out)
+            self._encoded[stage] = encoded
         return self._encoded[stage]
 
     def loader(self, stage: Stage) -> Loader:
@@ -143,6 +167,7 @@ class DataModule(pl.LightningDataModule):
             batch_size=None,
             num_workers=self.settings.num_workers,
             persistent_workers=self.settings.num_workers > 0,
+            worker_init_fn=leave_to_main_process,
             pin_memory=self._on_gpu(),
         )
 
@@ -179,7 +204,10 @@ class DataModule(pl.LightningDataModule):
         missing = {split: part for split, part in self.settings.split.items() if split not in self.files}
         if not missing:
             return {"train": rows}
-        return split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed)
+        parts = split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed)
+        for split in missing:
+            log.warning("%s: no file of its own, so it has %d of %d training rows", split, len(parts[split]), len(rows))
+        return parts
 
     def _read(self, split: str) -> Rows:
         if split not in self.files:
@@ -190,7 +218,8 @@ class DataModule(pl.LightningDataModule):
                 code="no-rows",
             )
         schema = Schema(self.task.sample_type, self.settings.columns)
-        rows = read_rows(self.files[split], schema, self.settings.on_bad_row)  # type: ignore[arg-type]
+        rows = read_rows(self.files[split], schema, self.settings.on_bad_row)
+        self.left_out.setdefault(split, []).extend(rows.skipped)
         report_skipped(split, rows.skipped)
         return rows
 
@@ -217,18 +246,18 @@ def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_
     """
     encoder = _Encoder(task, context, stage, most=MOST_FINDINGS if on_bad_row == "error" else None)
     store = FeatureStore(encoder.features(rows))
-    if encoder.findings and encoder.most is not None:
-        raise bad_rows(encoder.findings)
+    if encoder.bad and encoder.most is not None:
+        raise bad_rows(encoder.bad)
     if len(store) == 0:
         raise DataError(
             f"no row of {stage} is left",
-            because=f"{len(rows)} rows were read, {len(encoder.findings)} could not be encoded, {encoder.short} are too short",
+            because=f"of {len(rows)} rows, {len(encoder.short)} are too short and {len(encoder.bad)} cannot be encoded",
             fix="check task.min_length and the rows",
             where=Where(file=str(rows.files[0])),
             code="no-rows",
         )
     encoder.report(len(rows))
-    return Encoded(rows, store)
+    return Encoded(rows, store, [*encoder.bad, *encoder.short])
 
 
 class _Encoder:
@@ -236,19 +265,21 @@ class _Encoder:
 
     def __init__(self, task: type[Task], context: Context, stage: Stage, most: int | None) -> None:
         self.task, self.context, self.stage, self.most = task, context, stage, most
-        self.findings: list[Finding] = []
-        self.cut = self.short = 0
+        self.bad: list[Finding] = []
+        self.short: list[Finding] = []
+        self.cut = 0
 
     def features(self, rows: Rows) -> Iterator[tuple[int, Sequence[Features]]]:
         for number, sample in enumerate(rows):
             try:
                 found = self.task.encode(sample, self.context, self.stage)
             except BadRow as problem:
-                self.findings.append(Finding(rows.origin(number), str(problem)))
-                if self.most is not None and len(self.findings) >= self.most:
+                self.bad.append(Finding(rows.origin(number), str(problem)))
+                if len(self.bad) == self.most:
                     return
                 continue
-            self.short += not found
+            if not found:
+                self.short.append(Finding(rows.origin(number), "it is shorter than task.min_length"))
             self.cut += any(features.pop("truncated", False) for features in found)
             yield number, found
 
@@ -256,28 +287,28 @@ class _Encoder:
         if self.cut:
             log.warning("%s: %d of %d rows were cut to task.max_length tokens", self.stage, self.cut, total)
         if self.short:
-            log.warning("%s: %d of %d rows are shorter than task.min_length: left out", self.stage, self.short, total)
-        report_skipped(self.stage, self.findings)
+            log.warning(
+                "%s: %d of %d rows are shorter than task.min_length: left out", self.stage, len(self.short), total
+            )
+        report_skipped(self.stage, self.bad)
 
 
 def report_skipped(split: str, findings: Sequence[Finding]) -> None:
-    """Say which rows were left out because of `data.on_bad_row=skip`."""
-    for origin, message in findings:
+    """Say which rows were left out because of `data.on_bad_row=skip`; the run folder lists them all."""
+    for origin, message in findings[:MOST_FINDINGS]:
         log.warning("%s: left out %s: %s", split, origin, message)
+    if len(findings) > MOST_FINDINGS:
+        log.warning("%s: left out %d more", split, len(findings) - MOST_FINDINGS)
 
 
 def settings_of(config: DictConfig) -> DataSettings:
-    """Return `config.data` as settings; ConfigError for a key that does not exist."""
-    values = plain(config, "data")
-    check_arguments(DataSettings, list(values), "data")
-    return DataSettings(**values)
+    """Return `config.data` as settings; ConfigError for a key that does not exist and a value that cannot be."""
+    return read_settings(DataSettings, plain(config, "data"), "data")
 
 
 def make_options(options_type: type, config: DictConfig) -> Any:
-    """Return `config.task` as the task's options; ConfigError for a key that does not exist."""
-    values = plain(config, "task")
-    check_arguments(options_type, list(values), "task")
-    return options_type(**values)
+    """Return `config.task` as the task's options; ConfigError as for `settings_of`."""
+    return read_settings(options_type, plain(config, "task"), "task")
 
 
 def _rows_of(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

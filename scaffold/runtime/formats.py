@@ -56,14 +56,18 @@ class Schema:
         return {str(key): name for key, name in ours.items()}
 
     def by_position(self) -> tuple[str, ...]:
-        """Return our names in the order of the columns; fields without a position fill the free ones in order."""
-        places = {place: name for name, place in self.columns.items() if isinstance(place, int) and place >= 0}
-        if len(places) != len(self.columns):
-            wrong = [place for place in self.columns.values() if place not in places]
+        """Return our names in the order of the columns; what has no position fills the free ones in order.
+
+        Names of columns say nothing here, as the file has none: so one setting serves files with a header and without.
+        """
+        positions = {name: place for name, place in self.columns.items() if not isinstance(place, str)}
+        places = {place: name for name, place in positions.items() if place >= 0}
+        if len(places) != len(positions):
+            wrong = [place for place in positions.values() if place not in places]
             got = shown(wrong[0]) if wrong else "one position twice"
             raise _column_error(f"expected the position of a column in the file, from 0, got {got}")
         free = iter(place for place in range(len(self.names)) if place not in places)
-        places |= {next(free): name for name in self.names if name not in self.columns}
+        places |= {next(free): name for name in self.names if name not in positions}
         missing = [place for place in range(max(places) + 1) if place not in places]
         if missing:
             raise _column_error(f"expected a name for every column up to {max(places)}, got none for {listed(missing)}")

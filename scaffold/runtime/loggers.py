@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from scaffold.errors import ConfigError, EnvironmentFault, Where, listed, shown
 from scaffold.runtime.files import write_text
@@ -41,10 +41,11 @@ class CurveLogger(Logger):
         return self.path.parent.name
 
     @rank_zero_only
-    def resume(self, step: int) -> None:
-        """Keep the rows of the earlier process up to the step of its checkpoint."""
+    def resume(self, row: Mapping[str, Any]) -> None:
+        """Go on after what an earlier process wrote: `row` was its unwritten one when it saved; none begins anew."""
         if self.path.is_file():
-            self._rewrite([row for row in self._read() if int(row["step"]) <= step])
+            self._rewrite([written for written in self._read() if row and int(written["step"]) < row["step"]])
+        self.row = dict(row)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

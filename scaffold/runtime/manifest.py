@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 
 import scaffold
+from scaffold.errors import RefusedError, Where, listed
 from scaffold.runtime.files import sha256
 from scaffold.runtime.run import Run, project_facts
 
@@ -44,6 +46,23 @@ def manifest(run: Run, model: pl.LightningModule, files: dict[str, list[Path]]) 
 def data_checksums(files: dict[str, list[Path]]) -> dict[str, dict[str, str]]:
     """Return the sha256 of every data file, by split."""
     return {split: {str(path): sha256(path) for path in paths} for split, paths in files.items()}
+
+
+def refuse_other_data(folder: Path, files: dict[str, list[Path]]) -> None:
+    """Raise RefusedError when the data are no longer those a run was started with; where they lie does not matter."""
+    path = folder / "manifest.json"
+    known = json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {}
+    for split, checksums in data_checksums(files).items() if known else ():
+        before = known.get(split, {})
+        changed = [file for file, checksum in checksums.items() if checksum not in before.values()]
+        if changed or len(checksums) != len(before):
+            raise RefusedError(
+                "the data have changed since the run was started",
+                because=f"for {split} it used {listed(before) or 'no file'}, with the checksums in its manifest.json",
+                fix="put the old file back, or start a new run",
+                where=Where(file=changed[0] if changed else None, key=None if changed else f"data.path.{split}"),
+                code="resume-changed",
+            )
 
 
 def git_state(folder: Path) -> dict[str, Any]:

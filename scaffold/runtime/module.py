@@ -27,8 +27,8 @@ _PLAIN = (str, int, float, bool, type(None))
 class BaseModule(pl.LightningModule):
     """The training loop's view of a model; a task mixin stands before it in the class's bases.
 
-    A model implements `__init__` and `forward`. `forward` takes the batch's tensors by keyword and returns an output with
-    a `loss` when labels are given. Metrics are kept per stage, updated per batch and computed once per epoch.
+    A model implements `__init__` and `forward`. `forward` takes the batch's tensors by keyword and returns an output
+    with a `loss` when labels are given. Metrics are kept per stage, updated per batch and computed once per epoch.
     """
 
     accepts_loss_kwargs = False  # transformers' Trainer must average the loss over accumulated batches itself
@@ -103,7 +103,7 @@ class BaseModule(pl.LightningModule):
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any) -> Self:  # type: ignore[override]
         """Load a model from a checkpoint alone; neither its config nor a network is needed."""
-        return load_model(checkpoint_path, map_location)
+        return load_model(checkpoint_path, map_location)  # type: ignore[return-value]
 
     def on_train_epoch_start(self) -> None:
         """Start the averages of an epoch; Lightning leaves this out when it goes on within one."""
@@ -133,13 +133,21 @@ class BaseModule(pl.LightningModule):
         if "scaffold" in checkpoint:
             self.averages["train"].restore(checkpoint["scaffold"]["averages"])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes 48 times a step which hook runs, and a module's own way to set an attribute takes 2 µs
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def _task(self) -> type[Task]:
         return type(self)  # type: ignore[return-value]
 
     def _count(self, stage: str, output: Any, batch: Batch) -> None:
         items = self._task.num_items(batch)
-        self.averages[stage].add(items, {"loss": output.loss * items} | self._task.tally(output, batch, self.context))
+        loss = output.loss.detach() * items
+        self.averages[stage].add(items, {"loss": loss} | self._task.tally(output, batch, self.context))
 
     def _measure(self, stage: str, batch: Batch) -> None:
         output, metrics = self(**batch), self._metrics(stage)

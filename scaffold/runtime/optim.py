@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -65,7 +66,7 @@ class TorchFactory:
         if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
             raise _wrong("optimizer", f"{cls.__name__} is not an optimizer")
         check_arguments(cls, ["params", *arguments], key)
-        _refuse_infinite(arguments)
+        _refuse_no_numbers(cls, arguments)
         trainable = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
         groups = parameter_groups(trainable, self.no_decay)
         if _fuses(cls, arguments, trainable.values(), module):
@@ -154,10 +155,13 @@ def _scales_gradients(module: pl.LightningModule) -> bool:
     return trainer is not None and getattr(trainer.precision_plugin, "scaler", None) is not None
 
 
-def _refuse_infinite(arguments: Mapping[str, Any]) -> None:
+def _refuse_no_numbers(cls: type[Optimizer], arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise _wrong(f"optimizer.{name}", f"Expected a finite number, got {value}")
+        parameter = inspect.signature(cls).parameters.get(name)
+        if isinstance(value, str) and parameter is not None and isinstance(parameter.default, float):
+            raise _wrong(f"optimizer.{name}", f"Expected a number, got {shown(value)}")
 
 
 def _within(name: str, value: Any, most: float) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from scaffold.runtime.batch import Batch, forward_names
-from scaffold.runtime.module import BaseModule
 from scaffold.runtime.sampler import BatchPlan
 from scaffold.runtime.samples import BadRow, Sample
 
@@ -18,7 +17,7 @@ CHUNK = 1024
 
 
 def predict(
-    model: BaseModule, samples: Iterable[Sample], batch_size: int | None = 64, max_tokens: int | None = 8192
+    model: Any, samples: Iterable[Sample], batch_size: int | None = 64, max_tokens: int | None = 8192
 ) -> Iterator[tuple[Sample, Any]]:
     """Yield each sample with its prediction, in order; a row that cannot be encoded comes with its BadRow.
 
@@ -31,13 +30,13 @@ def predict(
 
 @torch.inference_mode()
 def _predict_chunk(
-    model: BaseModule, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None
+    model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None
 ) -> list[Any]:
     found: list[Any] = [None] * len(samples)
     features, owners = [], []
     for row, sample in enumerate(samples):
         try:
-            encoded = model.encode(sample, model.context, "predict")  # type: ignore[attr-defined]
+            encoded = model.encode(sample, model.context, "predict")
         except BadRow as problem:
             found[row] = problem
             continue
@@ -53,11 +52,11 @@ def _predict_chunk(
 
 
 def _predict_batch(
-    model: BaseModule, samples: Sequence[Sample], features: list[Any], owners: np.ndarray, found: list[Any]
+    model: Any, samples: Sequence[Sample], features: list[Any], owners: np.ndarray, found: list[Any]
 ) -> None:
     for feature in features:
         feature.pop("truncated", None)
-    tensors = model.collate(features, model.context, "predict", np.random.default_rng(0))  # type: ignore[attr-defined]
+    tensors = model.collate(features, model.context, "predict", np.random.default_rng(0))
     rows = list(dict.fromkeys(owners.tolist()))
     places = None if len(rows) == len(owners) else np.asarray([rows.index(owner) for owner in owners])
     batch = Batch(tensors, [samples[row] for row in rows], places).to(model.device)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +15,7 @@ from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, lis
 from scaffold.runtime import checkpoints
 from scaffold.runtime.backbones import Backbone
 from scaffold.runtime.configs import check_arguments, locate, plain, refuse_environment
+from scaffold.runtime.settings import check_types, simple_types
 from scaffold.runtime.task import Context, Task
 
 
@@ -45,8 +46,8 @@ def model_class(config: DictConfig) -> type[Any]:
 def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.LightningModule:
     """Make the model of `config.model`.
 
-    The constructor gets its arguments by name from the section, and of backbone, vocabulary and context those it names;
-    `${fact:num_labels}` and the like stand for what the data says.
+    The constructor gets its arguments by name from the section, and of backbone, vocabulary and context those that it
+    names and the section leaves out; `${fact:num_labels}` and the like stand for what the data says.
 
     Errors: ConfigError for a target that is not allowed or has no such argument, and for values from the environment,
     which a checkpoint would keep.
@@ -54,7 +55,9 @@ def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.Lightn
     refuse_environment(config, "model")
     OmegaConf.register_new_resolver("fact", lambda name: _fact(context, name), replace=True)
     arguments = {key: value for key, value in plain(config, "model").items() if not key.startswith("_")}
-    model = _construct(model_class(config), arguments, context, backbone)
+    cls = model_class(config)
+    check_types(simple_types(_hints(cls)), arguments, "model")
+    model = _construct(cls, arguments, context, backbone)
     _wake(model)
     return model
 
@@ -87,12 +90,19 @@ def restore(checkpoint: Mapping[str, Any], path: str | Path) -> pl.LightningModu
     return model
 
 
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls.__init__)
+    except NameError:  # a name that is imported for type checkers only
+        return {}
+
+
 def _construct(
     cls: type[Any], arguments: Mapping[str, Any], context: Context, backbone: Backbone
 ) -> pl.LightningModule:
     names = inspect.signature(cls).parameters
     offered = {"backbone": backbone, "vocabulary": context.vocabulary, "context": context}
-    injected = {name: value for name, value in offered.items() if name in names}
+    injected = {name: value for name, value in offered.items() if name in names and name not in arguments}
     check_arguments(cls, [*arguments, *injected], "model")
     model = cls(**injected, **arguments)
     model.bind(Recipe(f"{cls.__module__}.{cls.__qualname__}", arguments, backbone, context))
@@ -100,7 +110,7 @@ def _construct(
 
 
 def _wake(model: pl.LightningModule) -> None:
-    # `from_pretrained` returns modules in evaluation mode and Lightning leaves them so: no dropout. Frozen parts may rest
+    # `from_pretrained` returns modules in evaluation mode and Lightning leaves them so: no dropout. Frozen parts rest
     for part in model.children():
         if any(parameter.requires_grad for parameter in part.parameters()):
             part.train()

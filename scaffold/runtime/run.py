@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -12,13 +13,17 @@ from typing import Any, Self
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
+from scaffold.runtime.configs import trust
 from scaffold.runtime.console import print_metrics, say
 from scaffold.runtime.files import write_text
+from scaffold.runtime.settings import check_run
 
+FINAL_METRICS = "metrics.json"
+MAY_CHANGE = ("trainer", "logger", "patience", "data.num_workers", "data.path")  # of a run that goes on
 RUN_DIR_VARIABLE = "SCAFFOLD_RUN_DIR"  # hands the folder to the processes that Lightning starts for other devices
 
 
@@ -35,10 +40,14 @@ class Run:
     def start(cls, config: DictConfig) -> Self:
         """Make the run folder and seed every generator; with `resume`, open an earlier run with its own config.
 
-        Errors: RefusedError when the folder exists, or when there is nothing to resume.
+        Errors: ConfigError for settings that no run can have; RefusedError when the folder exists, and when a run
+        cannot go on: there is no checkpoint, it has reached its end, or the command line asks for another run.
         """
+        trust(config.get("allow") or [])
+        check_run(config)
         run = cls._resumed(config) if config.get("resume") else cls._new(config)
-        if rank_zero_only.rank == 0:
+        if _is_first_process():
+            (run.folder / FINAL_METRICS).unlink(missing_ok=True)  # who has it is finished
             write_text(run.folder / "config.yaml", OmegaConf.to_yaml(_without(run.config, "resume"), resolve=False))
         pl.seed_everything(run.config.seed, verbose=False)
         return run
@@ -55,7 +64,9 @@ class Run:
                 where=Where(file=str(folder)),
                 code="no-run",
             )
-        return cls(folder.resolve(), DictConfig(OmegaConf.load(folder / "config.yaml")))
+        config = DictConfig(OmegaConf.load(folder / "config.yaml"))
+        trust(config.get("allow") or [])
+        return cls(folder.resolve(), config)
 
     @property
     def checkpoints(self) -> Path:
@@ -108,13 +119,14 @@ class Run:
             say(f"the run is in {os.path.relpath(self.folder)}")
         return metrics
 
-    def write_metrics(self, metrics: Mapping[str, float], name: str = "metrics.json") -> None:
-        """Write metrics as JSON into the run folder."""
-        write_text(self.folder / name, json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
+    def write_metrics(self, metrics: Mapping[str, float], name: str = FINAL_METRICS) -> None:
+        """Write metrics as JSON into the run folder; null where there is no number, as in a constant's correlation."""
+        numbers = {key: value if math.isfinite(value) else None for key, value in sorted(metrics.items())}
+        write_text(self.folder / name, json.dumps(numbers, indent=2) + "\n")
 
     @classmethod
     def _new(cls, config: DictConfig) -> Self:
-        if rank_zero_only.rank == 0:
+        if _is_first_process():
             # not from the environment: an earlier run of this process, as in a sweep, has left its own there
             folder = _make_folder(Path(config.run_dir).absolute(), timed=_is_timed(config))
             os.environ[RUN_DIR_VARIABLE] = str(folder)
@@ -141,7 +153,14 @@ class Run:
                 code="nothing-to-resume",
             )
         merged = _with_overrides(run.config, config)
+        check_run(merged)
+        _refuse_finished(run, merged)
         return cls(run.folder, merged, resume_from=run.last, started=time.time())
+
+
+def _is_first_process() -> bool:
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined] # Lightning sets it from the launcher's variables
+    return rank == 0
 
 
 def _make_folder(folder: Path, *, timed: bool) -> Path:
@@ -183,13 +202,17 @@ def _without(config: DictConfig, key: str) -> DictConfig:
 
 
 def _with_overrides(saved: DictConfig, composed: DictConfig) -> DictConfig:
-    """Return the saved config with the values that this command line names."""
+    """Return the saved config with what this command line names; RefusedError where that would make another run."""
     merged = saved.copy()
+    values = OmegaConf.to_container(composed, resolve=False)  # unresolved: what comes from the environment stays there
+    before = OmegaConf.to_container(saved, resolve=False)
     for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else []:
-        key = override.lstrip("+~").split("=", 1)[0]
+        key = override.lstrip("+~").partition("=")[0]
         if key in ("resume", "run_dir"):
             continue
-        if OmegaConf.is_config(OmegaConf.select(composed, key)):
+        value, was = _at(values, key), _at(before, key)
+        is_group = isinstance(value, dict) and "." not in key
+        if is_group or (value != was and not _may_change(key)):
             raise RefusedError(
                 f"a resumed run keeps its {key}",
                 because="its checkpoint belongs to the config it was started with",
@@ -197,8 +220,46 @@ def _with_overrides(saved: DictConfig, composed: DictConfig) -> DictConfig:
                 where=Where(key=key),
                 code="resume-changed",
             )
-        OmegaConf.update(merged, key, OmegaConf.select(composed, key), force_add=True)
+        OmegaConf.update(merged, key, value, force_add=True, merge=False)
     return merged
+
+
+def _at(tree: Any, key: str) -> Any:
+    """Return what stands below a dotted key; an empty dict, as for a group, where nothing does."""
+    for part in key.split("."):
+        tree = tree.get(part, {}) if isinstance(tree, dict) else {}
+    return tree
+
+
+def _may_change(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+
+
+def _refuse_finished(run: Run, config: DictConfig) -> None:
+    """Raise RefusedError when a run has reached its end and the config sets no later one."""
+    if not (run.folder / FINAL_METRICS).is_file():
+        return
+    epochs = json.loads((run.folder / FINAL_METRICS).read_text(encoding="utf-8"))["train/epochs"]
+    key = _ended_by(run.config, epochs)
+    now = OmegaConf.select(config, key)
+    no_later = key == "trainer.max_epochs" and 0 <= (now or -1) <= epochs
+    if now != OmegaConf.select(run.config, key) and not no_later:
+        return
+    raise RefusedError(
+        f"the run in {run.folder} is finished",
+        because=f"it stopped after epoch {epochs:.0f}, as {key}={OmegaConf.select(run.config, key)} says",
+        fix=f"let it train longer: {key}=…; or measure it: make evaluate",
+        where=Where(file=str(run.folder)),
+        code="run-finished",
+    )
+
+
+def _ended_by(config: DictConfig, epochs: float) -> str:
+    """Return the key of the setting that ended a run after so many epochs."""
+    for key in ("max_steps", "max_time"):
+        if config.trainer.get(key) not in (None, -1):
+            return f"trainer.{key}"
+    return "patience" if epochs < (config.trainer.get("max_epochs") or -1) else "trainer.max_epochs"
 
 
 def project_facts(folder: Path) -> dict[str, Any]:
@@ -206,5 +267,5 @@ def project_facts(folder: Path) -> dict[str, Any]:
     record = folder / ".scaffold" / "record.yml"
     if not record.is_file():
         return {}
-    loaded = OmegaConf.to_container(OmegaConf.load(record))
-    return {key: loaded[key] for key in ("template", "template_version") if key in loaded}  # type: ignore[index]
+    loaded = DictConfig(OmegaConf.load(record))
+    return {key: loaded.get(key) for key in ("template", "template_version")}

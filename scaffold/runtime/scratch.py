@@ -30,7 +30,7 @@ class ScratchConfig(PreTrainedConfig):
         dropout: float = 0.3,
         blocks: Sequence[str] = BLOCKS,
         num_attention_heads: int = 4,
-        feed_forward_ratio: int = 2,
+        feed_forward_ratio: int = 4,
         rotary_base: float = 1000.0,
         type_vocab_size: int = 2,
         match: bool = False,

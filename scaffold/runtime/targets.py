@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -61,10 +63,10 @@ class Target(ABC):
 
     def collect(self, labels: Iterable[Any]) -> dict[str, int]:
         """Count the names in the training labels; DataError when there is nothing to learn."""
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for label in labels:
-            for name in self.names(label):
-                counts[name] = counts.get(name, 0) + 1
+            with suppress(BadRow):  # `encode` reports it, whose caller knows the row's file and line
+                counts.update(self.names(label))
         if len(counts) < 2:
             raise DataError(
                 f"Expected at least two different labels in the training rows, got {len(counts)}",

@@ -85,7 +85,10 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, samples: Iterable[Sample], options: Any, processor: Any, vocabulary: Vocabulary | None) -> Context:
-        """Return what must be known of the training rows; a given vocabulary is used as it is."""
+        """Return what must be known of the training rows; a given vocabulary is used as it is.
+
+        A row that cannot be read is passed over: `encode` raises its BadRow, where file and line are known.
+        """
 
     @classmethod
     @abstractmethod

@@ -30,16 +30,12 @@ def pad_inputs(features: Sequence[dict[str, Any]], tokenizer: Any) -> dict[str, 
 
     Padding stands on the tokenizer's side.
     """
-    lengths = [len(row["input_ids"]) for row in features]
-    width, left = max(lengths), tokenizer.padding_side == "left"
-    spans = [slice(width - length, width) if left else slice(0, length) for length in lengths]
-    values = {"input_ids": tokenizer.pad_token_id, "token_type_ids": 0}
-    padded = {
-        key: np.full((len(lengths), width), value, dtype=np.int64) for key, value in values.items() if key in features[0]
-    }
-    mask = np.zeros((len(lengths), width), dtype=np.int64)
-    for row, (span, feature) in enumerate(zip(spans, features, strict=True)):
-        mask[row, span] = 1
-        for key, array in padded.items():
-            array[row, span] = feature[key]
-    return {key: torch.from_numpy(array) for key, array in {**padded, "attention_mask": mask}.items()}
+    lengths = np.array([len(row["input_ids"]) for row in features])[:, None]
+    places = np.arange(lengths.max())
+    mask = places >= len(places) - lengths if tokenizer.padding_side == "left" else places < lengths
+    padded = {}
+    for key, filler in (("input_ids", tokenizer.pad_token_id), ("token_type_ids", 0)):
+        if key in features[0]:
+            padded[key] = np.full(mask.shape, filler, dtype=np.int64)
+            padded[key][mask] = np.concatenate([row[key] for row in features])
+    return {key: torch.from_numpy(array) for key, array in {**padded, "attention_mask": mask.astype(np.int64)}.items()}

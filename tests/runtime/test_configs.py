@@ -166,6 +166,12 @@ def test_what_the_config_allows_is_found_from_then_on(conf, monkeypatch):
         locate("numpy.poly1d", "model")
 
 
+@pytest.mark.parametrize("target", ["torch.load", "torch.hub.load", "transformers.pipeline"])
+def test_functions_of_the_libraries_stay_closed_whatever_is_allowed(target):
+    with pytest.raises(ConfigError, match="not allowed"):
+        locate(target, "model", ["torch", "transformers"])
+
+
 @pytest.mark.parametrize("package", ["os", "builtins", "os.path", ""])
 def test_the_config_cannot_allow_the_standard_library(package):
     with pytest.raises(ConfigError, match="cannot be allowed") as caught:

@@ -146,7 +146,6 @@ def test_fields_without_a_position_fill_the_free_columns(read):
     ("columns", "because"),
     [
         ({"label": 3}, "expected a name for every column up to 3, got none for 1, 2"),
-        ({"label": "intent"}, "expected the position of a column in the file, from 0, got 'intent'"),
         ({"label": -1}, "expected the position of a column in the file, from 0, got -1"),
         ({"text": 0, "label": 0}, "expected the position of a column in the file, from 0, got one position twice"),
     ],

@@ -173,7 +173,7 @@ def test_gradients_can_be_clipped_under_16_bit_precision(monkeypatch):
         ({"final": float("nan")}, "optim_conf.final", "Expected a number of 0 to 1, got nan"),
         ({"warm": 1}, "optim_conf.warm", "TorchFactory takes no argument 'warm'"),
         ({"optimizer": {**ADAMW, "lr": -1}}, "optim_conf.optimizer", "AdamW refuses its arguments"),
-        ({"optimizer": {**ADAMW, "lr": "abc"}}, "optim_conf.optimizer", "AdamW refuses its arguments"),
+        ({"optimizer": {**ADAMW, "lr": "abc"}}, "optim_conf.optimizer.lr", "Expected a number, got 'abc'"),
         ({"optimizer": {**ADAMW, "lr": float("inf")}}, "optim_conf.optimizer.lr", "Expected a finite number, got inf"),
         ({"optimizer": {**ADAMW, "beta": 1}}, "optim_conf.optimizer.beta", "AdamW takes no argument 'beta'"),
         ({"optimizer": {"lr": 1}}, "optim_conf.optimizer._target_", "the target None is not allowed"),

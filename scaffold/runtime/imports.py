@@ -1,0 +1,26 @@
+"""Importing PyTorch and Lightning takes seconds; a quarter of them go to the garbage collector, which finds nothing."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep the garbage collector off while modules are loaded, and away from them afterwards.
+
+    Only for the first to load PyTorch: later there may be tensors, which must not be kept with the modules.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if "torch" in sys.modules:
+            gc.freeze()
+        gc.enable()

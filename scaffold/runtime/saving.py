@@ -1,0 +1,157 @@
+"""When a run is saved and when it stops: the best and the last checkpoint, patience, and signals."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
+
+from scaffold.errors import ConfigError, DivergedError, Where, listed
+from scaffold.runtime.console import say
+from scaffold.runtime.run import Run
+from scaffold.runtime.signals import Interrupted, Signals
+
+
+class Checkpoints(ModelCheckpoint):
+    """Keeps best.ckpt and last.ckpt; `latest` points at the run from its first checkpoint on.
+
+    The last one is saved after every validation, and after a signal at the next optimizer step. Lightning asks this
+    callback after all others, so that what they counted at that step is saved too.
+    """
+
+    state_key = "Checkpoints"  # a name of its own: Lightning's has the metric in it, which is known only later
+
+    def __init__(self, run: Run, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=run.checkpoints,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+        self.run = run
+        self.signals = Signals(say)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score; the files are where the run folder is."""
+        return {"monitor": self.monitor, "best_model_score": self.best_model_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the best score so far."""
+        self.monitor, score = state_dict["monitor"], state_dict["best_model_score"]
+        if score is not None:
+            self.best_model_path = self.kth_best_model_path = self.format_checkpoint_name({})
+            self.best_model_score = self.kth_value = score
+            self.best_k_models = {self.best_model_path: score}
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fail now, not after an epoch, when nothing logs the monitored metric."""
+        self.monitor = logged_name(self.monitor or "", trainer.callback_metrics)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals over: from now on there is something to save."""
+        self.signals.listen()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After a signal, save as soon as no gradient is half collected, and stop.
+
+        Where validation is due, that comes first: Lightning would leave it out when the run goes on.
+        """
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if whole and (code := self.signals.exit_code(trainer)):
+            self._save_last(trainer)
+            every = trainer.val_check_batch or math.inf
+            if not trainer.is_last_batch and (batch_idx + 1) % every:
+                self._stop(trainer, code)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last state, and the best if it is that; stop after a signal."""
+        if self._should_skip_saving_checkpoint(trainer):
+            return
+        self.monitor = logged_name(self.monitor or "", trainer.callback_metrics)
+        super().on_validation_end(trainer, pl_module)
+        self._save_last(trainer)
+        if code := self.signals.exit_code(trainer):
+            self._stop(trainer, code)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make sure that there is a state to test: without any validation, the last one is the best."""
+        if self.monitor in trainer.callback_metrics and not self.best_model_path and not trainer.fast_dev_run:
+            raise DivergedError(
+                f"{self.monitor} was never a finite number",
+                because="every validation found it NaN or infinite, so no checkpoint is the best",
+                fix="lower optim.optimizer.lr, or look at the rows of validation",
+            )
+        if not self.best_model_path:
+            self._save_last(trainer)
+            trainer.save_checkpoint(self.run.best, weights_only=False)
+        if code := self.signals.exit_code(trainer):
+            self._stop(trainer, code)
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
+        """Return whether a score is the best so far; NaN and infinity never are, not even as the first."""
+        return current is not None and bool(torch.isfinite(current)) and super().check_monitor_top_k(trainer, current)
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.run.last, weights_only=False)
+        if trainer.is_global_zero:
+            self.run.point_latest()
+
+    def _stop(self, trainer: pl.Trainer, code: int) -> None:
+        if trainer.is_global_zero:
+            say(f'saved at step {trainer.global_step}; go on with ARGS="resume={os.path.relpath(self.run.folder)}"')
+        raise Interrupted(code)
+
+
+class Patience(EarlyStopping):
+    """Stops after so many validations without a better one; a resumed run goes on counting."""
+
+    state_key = "Patience"  # see Checkpoints
+
+    def __init__(self, monitor: str, mode: str, patience: int) -> None:
+        super().__init__(monitor, mode=mode, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the count, but not the patience: that is the config's, which may change when a run goes on."""
+        return {"wait_count": self.wait_count, "best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.wait_count, self.best_score = state_dict["wait_count"], state_dict["best_score"]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count this validation."""
+        if not self._should_skip_check(trainer):
+            self.monitor = logged_name(self.monitor, trainer.callback_metrics)
+        super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop after the epoch in which patience ended, in a process that went on from there, too."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+def logged_name(monitor: str, logged: Mapping[str, Any]) -> str:
+    """Return the logged metric that `monitor` names; `val/accuracy` also stands for a logged `val_accuracy`.
+
+    Errors: ConfigError when there is none.
+    """
+    alike = [name for name in logged if name.replace("_", "/") == monitor.replace("_", "/")]
+    if alike:
+        return monitor if monitor in alike else alike[0]
+    raise ConfigError(
+        f"nothing logs the monitored metric {monitor}",
+        because=f"validation logs {listed(sorted(logged)) or 'nothing'}",
+        fix="set monitor to one of these (and mode to max or min), or log it in validation_step",
+        where=Where(key="monitor"),
+        code="unknown-monitor",
+    )

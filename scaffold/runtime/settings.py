@@ -1,0 +1,148 @@
+"""Values of the config against the types that they are declared with: wrong ones are found before anything is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig, OmegaConf
+
+from scaffold.errors import ConfigError, Where, shown
+from scaffold.runtime.configs import check_arguments, plain
+
+T = TypeVar("T")
+WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The bounds of a number, for `Annotated`."""
+
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        return f"of at least {self.least:g}" if math.isinf(self.most) else f"from {self.least:g} to {self.most:.10g}"
+
+
+Positive = Annotated[int, Range(1)]
+Natural = Annotated[int, Range(0)]
+
+
+RUN_TYPES = {
+    "seed": Annotated[int, Range(0, 2**32 - 1)],
+    "monitor": str | None,
+    "mode": Literal["max", "min"] | None,
+    "patience": Positive | None,
+    "logger": str | list[str] | None,
+    "run_dir": str,
+    "resume": str | None,
+    "allow": list[str] | None,
+}
+# narrower than Lightning declares them: it fails late, or not at all, at what is left out here; and two of our own
+TRAINER_TYPES = {
+    "max_epochs": Positive | Literal[-1] | None,
+    "max_steps": Positive | Literal[-1],
+    "accumulate_grad_batches": Positive,
+    "gradient_clip_val": Annotated[float, Range(0)] | None,
+    "callbacks": list[Any] | None,
+    "compile": bool | None,
+}
+
+
+def check_run(config: DictConfig) -> None:
+    """Raise ConfigError for what a run could not be started with, before anything is written."""
+    own = OmegaConf.masked_copy(config, [key for key in RUN_TYPES if key in config])
+    check_types(RUN_TYPES, OmegaConf.to_container(own, resolve=True), "")  # type: ignore[arg-type]
+    arguments = plain(config, "trainer")
+    check_arguments(pl.Trainer, [name for name in arguments if name not in TRAINER_TYPES], "trainer")
+    check_types(get_type_hints(pl.Trainer.__init__) | TRAINER_TYPES, arguments, "trainer")
+
+
+def read_settings(cls: type[T], values: Mapping[str, Any], key: str) -> T:
+    """Return a section of the config as a dataclass.
+
+    Errors: ConfigError for a key that does not exist or is missing, for values of another type or range than the
+    fields are annotated with, and for what the class refuses with a ValueError.
+    """
+    check_arguments(cls, list(values), key)
+    check_types(get_type_hints(cls, include_extras=True), values, key)
+    try:
+        return cls(**values)
+    except ValueError as problem:
+        raise ConfigError(
+            f"the settings of {key} do not fit together",
+            because=str(problem),
+            fix=f"correct {key}",
+            where=Where(key=key),
+            code="config-value",
+        ) from None
+
+
+def check_types(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -> None:
+    """Raise ConfigError for values that are not of the type that their name is declared with."""
+    wrong = {name: types[name] for name, value in values.items() if name in types and not fits(value, types[name])}
+    if not wrong:
+        return
+    keys = {name: f"{key}.{name}".lstrip(".") for name in wrong}
+    found = {name: "null" if values[name] is None else shown(values[name]) for name in wrong}
+    first, *others = wrong
+    raise ConfigError(
+        f"{keys[first]} cannot be {found[first]}",
+        because=f"expected {described(wrong[first])}",
+        fix=f"set {keys[first]} to such a value",
+        where=Where(key=keys[first]),
+        code="config-value",
+    ).with_details([f"{keys[name]} cannot be {found[name]}: expected {described(wrong[name])}" for name in others])
+
+
+def simple_types(hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those hints that are made of texts, numbers and null only: no others are known to be meant strictly."""
+    return {name: hint for name, hint in hints.items() if set(_members(hint)) <= set(WORDS)}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a plain value is of an annotated type; what cannot be told fits."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return fits(value, arguments[0]) and (not _is_number(value) or _within(value, arguments[1:]))
+    if origin in (Union, UnionType):
+        return any(fits(value, member) for member in arguments)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if hint in (int, float):
+        return _is_number(value) and (hint is float or isinstance(value, int))
+    if isinstance(origin, type):
+        return isinstance(value, origin) and not isinstance(value, str)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def described(hint: Any) -> str:
+    """Return in words what fits a type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{described(arguments[0])} {arguments[1]}"
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(described(member) for member in arguments if member is not Path))
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if isinstance(origin, type):
+        return "keys with values" if issubclass(origin, Mapping) else "a list"
+    return WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _within(value: float, bounds: tuple[Any, ...]) -> bool:
+    return all(bound.least <= value <= bound.most for bound in bounds if isinstance(bound, Range))

@@ -1,0 +1,33 @@
+"""The garbage collector rests only while PyTorch is loaded for the first time."""
+
+import gc
+import sys
+
+from scaffold.runtime.imports import collector_paused
+
+
+def test_the_collector_rests_while_torch_is_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with collector_paused():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_the_collector_goes_on_where_torch_is_loaded_already():
+    import torch  # noqa: F401
+
+    frozen = gc.get_freeze_count()
+    with collector_paused():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
+
+
+def test_a_collector_that_was_off_stays_off(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

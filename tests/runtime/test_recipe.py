@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scaffold.errors import ArtefactError, ConfigError, RefusedError
+from scaffold.runtime import build, checkpoints, load_model, model_class
+from scaffold.runtime.checkpoint_io import DurableCheckpointIO
+from scaffold.runtime.training import quiet_trainer
+
+
+def trainer(**arguments):
+    return quiet_trainer(accelerator="cpu", devices=1, plugins=[DurableCheckpointIO()], **arguments)
+
+
+@pytest.fixture
+def saved(made, tmp_path):
+    """A trained model, its data, and its checkpoint, written as a run does."""
+
+    def make(**changes):
+        model, data = made(**changes)
+        fitted = trainer(max_epochs=1)
+        fitted.fit(model, data)
+        path = tmp_path / "model.ckpt"
+        fitted.save_checkpoint(path)
+        return model.eval(), data, path
+
+    return make
+
+
+def refused(made, **changes):
+    with pytest.raises(ConfigError) as found:
+        made(**changes)
+    assert found.value.exit_code == 2
+    return found.value
+
+
+# From the config
+
+
+def test_a_fact_of_the_data_reaches_the_constructor_as_a_plain_number(made):
+    model, _ = made()
+    assert model.head.out_features == 2
+    assert model.recipe.arguments["num_labels"] == 2
+    assert type(model.recipe.arguments["num_labels"]) is int
+
+
+def test_an_argument_that_the_constructor_does_not_take_is_refused_with_the_nearest(made):
+    error = refused(made, model__sise=8)
+    assert str(error.where) == "model.sise"
+    assert error.what == "WindowModel takes no argument 'sise'"
+    assert error.fix == "did you mean size?"
+
+
+def test_an_argument_that_is_missing_is_named(made, config):
+    settings = config()
+    del settings.model.num_labels
+    _, data = made()
+    with pytest.raises(ConfigError, match="WindowModel needs the argument num_labels"):
+        build(settings, data.context, data.backbone)
+
+
+def test_what_the_config_sets_is_not_handed_in(windows, made):
+    module = windows / "windows" / "model.py"
+    code = module.read_text(encoding="utf-8") + (
+        "\n\nclass Named(WindowModel):\n"
+        "    def __init__(self, backbone, vocabulary, optim_conf, num_labels, context=None):\n"
+        "        super().__init__(backbone, vocabulary, optim_conf, num_labels)\n"
+        "        self.given = context\n"
+    )
+    module.write_text(code, encoding="utf-8")
+    assert made(model___target_="windows.model.Named")[0].given.facts == {"num_labels": 2}
+    assert made(model___target_="windows.model.Named", model__context="mine")[0].given == "mine"
+
+
+def test_a_fact_that_the_data_does_not_know_is_refused_with_those_it_knows(made):
+    error = refused(made, model__num_labels="${fact:num_classes}")
+    assert "num_classes" in error.what
+    assert "num_labels" in error.because
+
+
+def test_a_value_from_the_environment_is_refused_and_never_shown(made, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret")
+    error = refused(made, model__notes="${oc.env:TOKEN}")
+    assert str(error.where) == "model.notes"
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "target, what",
+    [
+        ("windows.model.NoModel", "'windows.model.NoModel' is not a model of this runtime"),
+        ("windows.model.WindowTask", "'windows.model.WindowTask' is not a model of this runtime"),
+        ("scaffold.runtime.BaseModule", "'scaffold.runtime.BaseModule' is not a model of this runtime"),
+        ("windows.model.WindowModle", "there is no 'windows.model.WindowModle'"),
+        ("os.system", "the target 'os.system' is not allowed"),
+        (None, "the target None is not allowed"),
+    ],
+)
+def test_a_target_that_is_no_model_is_refused(config, target, what):
+    with pytest.raises(ConfigError) as found:
+        model_class(config(model___target_=target))
+    assert found.value.what == what
+
+
+def test_a_pretrained_part_is_put_into_training_mode_and_a_frozen_one_left(windows, made):
+    code = (windows / "windows" / "model.py").read_text(encoding="utf-8")
+    code += (
+        "\n\nclass Loaded(WindowModel):\n"
+        "    def __init__(self, backbone, vocabulary, optim_conf, num_labels):\n"
+        "        super().__init__(backbone, vocabulary, optim_conf, num_labels)\n"
+        "        self.encoder.eval()\n"
+        "        self.frozen = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval().requires_grad_(False)\n"
+    )
+    (windows / "windows" / "model.py").write_text(code, encoding="utf-8")
+    model, _ = made(model___target_="windows.model.Loaded")
+    assert all(module.training for module in model.encoder.modules())
+    assert not any(module.training for module in model.frozen.modules())
+
+
+# From a checkpoint
+
+
+def test_a_checkpoint_alone_gives_the_same_model(saved, monkeypatch, tmp_path):
+    model, data, path = saved(model__size=8)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    again = load_model(path)
+    assert not again.training
+    assert again.recipe.arguments == model.recipe.arguments
+    assert again.context.state() == model.context.state()
+    batch = data.first_batch("validation")
+    with torch.no_grad():
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
+def test_lightnings_own_way_of_loading_is_the_same_way(saved):
+    model, _, path = saved()
+    again = type(model).load_from_checkpoint(path)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_a_model_that_was_loaded_can_be_saved_and_loaded_again(saved, tmp_path):
+    _, data, path = saved()
+    again = load_model(path)
+    second = trainer()
+    second.validate(again, data, verbose=False)
+    second.save_checkpoint(tmp_path / "second.ckpt")
+    third = load_model(tmp_path / "second.ckpt")
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), third.parameters(), strict=True))
+
+
+def test_weights_that_no_longer_fit_the_code_are_refused_by_name(saved, windows, opened):
+    _, _, path = saved()
+    module = windows / "windows" / "model.py"
+    code = module.read_text(encoding="utf-8")
+    code = code.replace(
+        "self.head = nn.Linear(self.encoder.config.hidden_size, num_labels)",
+        "self.head = nn.Linear(2 * self.encoder.config.hidden_size, num_labels)\n"
+        "        self.extra = nn.Linear(1, 1, bias=False)",
+    )
+    module.write_text(
+        code + "\n# another size, so that the compiled module is not taken for this one\n", encoding="utf-8"
+    )
+    opened(windows)
+    with pytest.raises(RefusedError) as found:
+        load_model(path)
+    assert (found.value.exit_code, found.value.code) == (3, "weights-mismatch")
+    assert found.value.what == f"the weights in {path} no longer fit WindowModel"
+    assert "missing in the file: extra.weight" in found.value.because
+    assert "head.weight: shape (2, 16) in the file, (2, 32) in the code" in found.value.because
+
+
+def test_a_checkpoint_of_another_program_is_no_model(tmp_path):
+    checkpoints.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(ArtefactError, match="holds no model of this runtime") as found:
+        load_model(tmp_path / "other.ckpt")
+    assert found.value.exit_code == 5
+
+
+def test_code_that_is_gone_is_named(saved, windows, opened):
+    _, _, path = saved()
+    module = windows / "windows" / "model.py"
+    module.write_text(module.read_text(encoding="utf-8").replace("WindowModel", "RenamedModel"), encoding="utf-8")
+    opened(windows)
+    with pytest.raises(ConfigError, match=r"there is no 'windows\.model\.WindowModel'"):
+        load_model(path)
