@@ -15,6 +15,7 @@ from scaffold.cli import main
 # set before torch is loaded, here and in the processes that tests start: tests share the cores
 os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 REPOSITORY = Path(__file__).parents[1]
+collect_ignore = ["fixtures"]  # stored projects bring their own tests
 
 SMALL = {
     "_base/template.yml": """

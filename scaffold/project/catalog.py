@@ -25,6 +25,7 @@ QUESTION_FIELDS = {"type": str, "default": (str, bool), "help": str, "choices": 
 # What a default may refer to; only `package` may be asked too, so that it can differ from the project's name.
 NAMES = frozenset({"project", "package", "class_name", "template"})
 TAKEN_NAMES = (NAMES | {"bare"}) - {"package"}
+IMPORT_OR_CLASS = re.compile(r"^(?:from [\w.]+ import (?:\([^)]*\)|[^(\n]*)|class \w+)", re.MULTILINE)
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -169,6 +170,13 @@ def parse_file(manifest: Path, path: str, value: object) -> FileRule:
     if file_class not in get_args(FileClass):
         raise damaged(manifest, f"files.{path}.class is {shown(file_class)}, expected managed or seed")
     return FileRule(path, fields.get("purpose", ""), file_class)
+
+
+def used_classes(template: Template) -> set[str]:
+    """Return the names that a template's Python code imports or gives to classes of its own."""
+    sources = (path.read_text("utf-8") for layer in template.layers for path in layer.rglob("*.py.jinja"))
+    statements = (statement for source in sources for statement in IMPORT_OR_CLASS.findall(source))
+    return {word for statement in statements for word in re.findall(r"\b[A-Z]\w*", statement)}
 
 
 def rule_for(rules: tuple[FileRule, ...], path: str) -> FileRule:

@@ -45,8 +45,8 @@ def create(spec: ProjectSpec, target: Path, *, git: bool = True, dry_run: bool =
     """Write the project as `target`; interrupted at any point, the target is absent or complete."""
     target = target.absolute()
     with faults_explained(target), ExitStack() as ending:
-        check_target(target)
         sweep(target)
+        check_target(target)
         with workshop(target) as folder:
             draft = folder / target.name
             compose(spec, folder / "template", draft)

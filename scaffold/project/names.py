@@ -7,6 +7,7 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass
 
 from scaffold.errors import UsageError, shown
@@ -36,12 +37,6 @@ OWN_FILES = _words(
 )
 WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
-)
-# Classes that a generated module imports: a model class of the same name would hide one of them.
-IMPORTED_CLASSES = _words(
-    """Any Backbone BadRow BaseModel BaseModule Batch Callable ClassVar ClassificationOutput Context Contract DataModule
-    Features Iterable Iterator Mapping Metric MetricCollection ModelOutput Module Options Path Prediction Run Sample
-    Sequence Stage Task Tensor TorchFactory Vocabulary WrappedModule"""
 )
 KEYWORDS = frozenset(word.lower() for word in (*keyword.kwlist, *keyword.softkwlist))
 BUILTINS = frozenset(word.lower() for word in dir(builtins))
@@ -119,10 +114,20 @@ def taken_by(name: str) -> str:
     for owned, reason in owners:
         if package in owned:
             return reason
-    spelled = class_name(name)
-    if spelled in IMPORTED_CLASSES or hasattr(builtins, spelled):
-        return f"its class would be called {spelled}, which hides a class that the project uses"
+    if hasattr(builtins, class_name(name)):
+        return f"its class would be called {class_name(name)}, which hides the builtin of that name"
     return ""
+
+
+def check_class(names: Names, used: Container[str]) -> None:
+    """Raise UsageError where a project's class would hide one that its own code uses."""
+    if names.class_name in used:
+        raise UsageError(
+            f"{shown(names.project)} cannot be the name of a project of this template",
+            because=f"its class would be called {names.class_name}, as one that the template's code uses",
+            fix=f"use another name, such as {names.project[: LONGEST_NAME - 6]}-model",
+            code="usage.name",
+        )
 
 
 def suggestion(name: str) -> str:

@@ -22,6 +22,7 @@ RECORD = f"{FOLDER}/record.yml"
 BASE = f"{FOLDER}/base.zip"
 FORMAT = 1
 HEADER = "# Written by scaffold: where this project comes from. `scaffold update` reads it; do not edit it.\n"
+TEXTS = ("template", "source", "template_version", "runtime_version", "project", "base_sha256")
 OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -142,9 +143,6 @@ def parse(path: Path) -> Record:
     if not valid:
         raise unreadable(path, "a field has the wrong type")
     return record
-
-
-TEXTS = ("template", "source", "template_version", "runtime_version", "project", "base_sha256")
 
 
 def newer(path: Path) -> RefusedError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import scaffold
 from scaffold.project import names, questions, requirement, spelling
-from scaffold.project.catalog import Template
+from scaffold.project.catalog import Template, used_classes
 from scaffold.project.questions import Answer
 
 
@@ -35,7 +35,11 @@ class ProjectSpec:
         }
         for key, answer in self.answers.items():
             facts |= spelling.spelled(key, answer)
-        return {**self.template.data, **facts, **spelling.spelled("runtime_requirement", self.requirement)}
+        data = {
+            key: questions.filled(value, facts) if isinstance(value, str) else value
+            for key, value in self.template.data.items()
+        }
+        return {**data, **facts, **spelling.spelled("runtime_requirement", self.requirement)}
 
     def choices(self) -> dict[str, str]:
         """Return the answers as the names of conditional layers spell them."""
@@ -53,6 +57,7 @@ def build(
 ) -> ProjectSpec:
     """Return the spec of a project, defaults filled in; UsageError says what is wrong with its name or answers."""
     spellings = names.derive(project)
+    names.check_class(spellings, used_classes(template))
     answers = questions.read_answers(template.questions, given)
     answers = complete(template, spellings, answers)
     package = answers.get("package", spellings.package)

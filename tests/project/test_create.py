@@ -145,7 +145,7 @@ def test_a_parent_folder_that_is_missing_is_a_usage_error(spec, home):
 def test_a_path_that_is_too_long_is_the_machine_s_fault(spec, home):
     long = {f"tagger/{'e' * 200}/{'f' * 200}/{'g' * 200}.txt": "x"}
     deep = home
-    while len(str(deep)) < 3400:
+    while len(str(deep)) < 3600:
         deep /= "d" * 100
         deep.mkdir()
     with pytest.raises(EnvironmentFault, match="nothing was written") as fault:
@@ -163,6 +163,10 @@ def test_temporary_folders_of_dead_runs_are_swept_and_no_others(spec, home):
         (folder / "part").mkdir(parents=True)
     create(spec(), home / "m", git=False)
     assert sorted(path.name for path in home.iterdir()) == sorted([alive.name, other.name, "m"])
+    stale.mkdir()
+    with pytest.raises(RefusedError):
+        create(spec(), home / "m", git=False)
+    assert not stale.exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from scaffold.errors import UsageError
-from scaffold.project import names
+from scaffold.project import catalog, names
+from scaffold.project.spec import build
 
 
 def test_every_spelling_comes_from_one_name():
@@ -79,9 +80,6 @@ REFUSED = {
     "con": "Windows",
     "nul": "Windows",
     "com1": "Windows",
-    "backbone": "Backbone",
-    "vocabulary": "Vocabulary",
-    "base-module": "BaseModule",
 }
 
 
@@ -134,9 +132,14 @@ def test_any_name_is_refused_with_a_valid_suggestion_or_is_an_importable_package
             assert derived.class_name[0].isupper()
 
 
-def test_the_classes_of_the_runtime_cannot_be_hidden():
-    import scaffold.runtime
-
-    classes = {name for name in scaffold.runtime.__all__ if name[0].isupper() and not name.isupper()}
-    missing = classes - names.IMPORTED_CLASSES
-    assert not missing, f"add to IMPORTED_CLASSES in scaffold/project/names.py: {sorted(missing)}"
+@pytest.mark.parametrize("name", ["backbone", "other-task", "own-options"])
+def test_a_name_whose_class_the_template_uses_is_refused(catalogue, name):
+    code = (
+        "from a.b import (\n    Backbone,\n    x,\n)\nfrom c import OtherTask\n\n\nclass OwnOptions(Base):\n    pass\n"
+    )
+    template = catalog.find("tagger", catalogue({"tagger/{{ package }}/task.py.jinja": code}))
+    with pytest.raises(UsageError) as refused:
+        build(template, name, {})
+    assert names.class_name(name) in refused.value.because
+    assert refused.value.fix.endswith(f" {name}-model")
+    assert build(template, f"{name}-model", {})

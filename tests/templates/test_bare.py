@@ -43,7 +43,9 @@ def finish(project: Path, *keep: str) -> None:
     """Write `__init__` and `forward`, and delete the optional methods but those to keep."""
     path = project / project.name / "model.py"
     text = path.read_text(encoding="utf-8")
-    text = written(written(text, "__init__", INIT), "forward", FORWARD).replace("import Tensor\n", "import Tensor, nn\n")
+    text = written(written(text, "__init__", INIT), "forward", FORWARD).replace(
+        "import Tensor\n", "import Tensor, nn\n"
+    )
     for method in OPTIONAL:
         text = text if method in keep else without(text, method)
     path.write_text(text, encoding="utf-8")
