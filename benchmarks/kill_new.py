@@ -13,7 +13,6 @@ import hashlib
 import os
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -23,10 +22,13 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-import copier  # noqa: F401 - loaded here, so that no forked run spends its life on it
+import copier  # noqa: F401 - loaded here, as the commands are, so that no forked run spends its life on it
 import timing
 
-from scaffold.cli import main as scaffold
+import scaffold.cli.commands.new
+import scaffold.cli.guard
+import scaffold.project.create  # noqa: F401
+from scaffold.cli import main as command_line
 
 NAME = "mymodel"
 SAID = "said.txt"
@@ -43,7 +45,7 @@ def start(folder: Path, template: str) -> int:
     said = os.open(folder / SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    os._exit(scaffold(["new", template, NAME, "--into", str(folder)]))
+    os._exit(command_line(["new", template, NAME, "--into", str(folder)]))
 
 
 def finish(process: int) -> int:
@@ -102,32 +104,31 @@ def fresh(folder: Path, numbers: Iterator[int]) -> Path:
     return target
 
 
-def undisturbed(folders: Callable[[], Path], template: str) -> tuple[str, float]:
-    """Return the digest of a whole project, and how long it takes to write one."""
-    seconds = []
-    for _ in range(5):
-        folder = folders()
-        begin = time.perf_counter()
-        if finish(start(folder, template)):
-            sys.exit((folder / SAID).read_text())
-        seconds.append(time.perf_counter() - begin)
-    return digest(folder / NAME), statistics.median(seconds)
+def undisturbed(folder: Path, template: str) -> tuple[str, float]:
+    """Return the digest of a whole project, and how long it takes to write one just now."""
+    begin = time.perf_counter()
+    if finish(start(folder, template)):
+        sys.exit((folder / SAID).read_text())
+    return digest(folder / NAME), time.perf_counter() - begin
 
 
-def swept(folder: Path, template: str) -> bool:
-    """Say whether a run that is left alone removes what killed ones left, and writes the project."""
-    return finish(start(folder, template)) == 0 and leftovers(folder) == 0
+def swept(folder: Path, template: str, whole: str) -> bool:
+    """Say whether a run that is left alone removes what killed ones left, and there is a project then."""
+    finish(start(folder, template))
+    return leftovers(folder) == 0 and outcome(folder, whole) == "complete"
 
 
 def campaign(
-    number: signal.Signals, moments: Iterable[float], folders: Callable[[], Path], template: str, whole: str
+    number: signal.Signals, shares: Iterable[float], folders: Callable[[], Path], template: str
 ) -> Counter[str]:
-    """Strike once at each moment, and count how the runs ended."""
+    """Strike once after each share of a run's time, and count how the runs ended."""
     ends: Counter[str] = Counter()
-    for moment in moments:
+    for turn, share in enumerate(shares):
+        if turn % 25 == 0:  # the load of the machine changes
+            whole, duration = undisturbed(folders(), template)
         folder = folders()
-        end = strike(number, moment, folder, template, whole)
-        if number == signal.SIGKILL and leftovers(folder) and not swept(folder, template):
+        end = strike(number, share * duration, folder, template, whole)
+        if number == signal.SIGKILL and leftovers(folder) and not swept(folder, template, whole):
             end = "NOT SWEPT"
         ends[end] += 1
     return ends
@@ -140,18 +141,19 @@ def main() -> int:
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--template", default="sequence-classifier")
     wanted = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     chosen = random.Random(wanted.seed)
     faults = 0
     with tempfile.TemporaryDirectory() as root:
         folders = partial(fresh, Path(root), count())
-        whole, duration = undisturbed(folders, wanted.template)
         rounds = {signal.SIGKILL: wanted.kill, signal.SIGINT: wanted.interrupt, signal.SIGTERM: wanted.terminate}
         for number, times in rounds.items():
-            moments = [chosen.uniform(0, 1.1 * duration) for _ in range(times)]
-            ends = campaign(number, moments, folders, wanted.template, whole)
+            shares = [chosen.uniform(0, 1.1) for _ in range(times)]
+            ends = campaign(number, shares, folders, wanted.template)
             faults += sum(runs for end, runs in ends.items() if end.split()[0].isupper())
-            print(f"{number.name}: {times} runs: {', '.join(f'{runs} {end}' for end, runs in sorted(ends.items()))}")
-    print(f"{faults} faults; one run takes {duration * 1000:.0f} ms; {timing.hardware()}")
+            counted = ", ".join(f"{runs} {end}" for end, runs in sorted(ends.items()))
+            print(f"{number.name}: {times} runs: {counted}", flush=True)
+    print(f"{faults} faults; {timing.hardware()}")
     return 1 if faults else 0
 
 

@@ -57,7 +57,7 @@ class PlainModule(pl.LightningModule):
         super().__init__()
         self.model = model
 
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
+    def training_step(self, batch: Any) -> Any:
         """Log the loss."""
         loss = self.model(**batch).loss
         self.log("train_loss", loss)
@@ -76,7 +76,7 @@ class UsualModule(PlainModule):
         super().__init__(model)
         self.accuracy = MulticlassAccuracy(labels)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
+    def training_step(self, batch: Any) -> Any:
         """Log the loss and the metric."""
         output = self.model(**batch)
         self.accuracy(output.logits, batch["labels"])

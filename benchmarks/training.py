@@ -1,15 +1,13 @@
 """What training costs in a generated project, against a raw loop, Lightning and transformers' Trainer.
 
-
 Everything that a user sees is on: loss, metric, a progress bar that draws, CSV. On a GPU all of them run in bf16.
+`python benchmarks/training.py [--rounds 7] [--rows 4096] [--threads 1] [--compile]`
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
-import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -21,11 +19,15 @@ import rivals
 import timing
 import torch
 import workload
+from workload import Cost, Stopwatch, typical
+
 from scaffold.runtime import Backbone, DataModule, Run, build, build_trainer, compose, model_class
-from workload import Cost, Stopwatch, median
 
 WARM_UP = 10
 BATCH = 32
+SMALL = "BERT, 2 layers, 128 wide"
+SAME = ("data.max_tokens=null", f"data.batch_size={BATCH}")
+TINY = (*SAME, "backbone.hidden_size=16", "++backbone.layers=1")
 RAW, OURS, USUAL, TRAINER = "raw PyTorch loop", "scaffold", "Lightning, usual logging", "transformers Trainer"
 GROUPED = "transformers Trainer, dynamic padding, group_by_length"
 TRAINER_PADDED = f"transformers Trainer, padded to {workload.LONGEST}"
@@ -107,29 +109,30 @@ class Bench:
 def loop_table(costs: Mapping[str, list[Cost]]) -> Rows:
     """Return what a step costs in each loop."""
     yield ["loop", "ms a step", "CPU µs a step", "CPU µs over raw", "× raw throughput"]
-    for name, own in costs.items():
-        over = statistics.median((a.cpu - b.cpu) * 1e6 for a, b in zip(own, costs[RAW], strict=True))
-        ratio = statistics.median(b.seconds / a.seconds for a, b in zip(own, costs[RAW], strict=True))
-        milliseconds, cpu = median(own) * 1e3, median(own, "cpu") * 1e6
-        yield [name, f"{milliseconds:.2f}", f"{cpu:.0f}", f"{over:+.0f}", f"{ratio:.3f}"]
+    steps = len(costs[RAW][0].cpu)
+    wall = {name: typical(own, "wall") / steps for name, own in costs.items()}
+    cpu = {name: typical(own, "cpu") / steps * 1e6 for name, own in costs.items()}
+    for name in costs:
+        over, ratio = cpu[name] - cpu[RAW], wall[RAW] / wall[name]
+        yield [name, f"{wall[name] * 1e3:.2f}", f"{cpu[name]:.0f}", f"{over:+.0f}", f"{ratio:.3f}"]
 
 
 def epoch_table(costs: Mapping[str, list[Cost]]) -> Rows:
     """Return what an epoch takes in each way."""
     yield ["training", "steps", "s an epoch", "CPU s", "× scaffold", "× scaffold, CPU"]
+    wall = {name: typical(own, "wall") for name, own in costs.items()}
+    cpu = {name: typical(own, "cpu") for name, own in costs.items()}
     for name, own in costs.items():
-        pairs = list(zip(own, costs[OURS], strict=True))
-        wall = statistics.median(a.total / b.total for a, b in pairs)
-        cpu = statistics.median(a.cpu * a.steps / (b.cpu * b.steps) for a, b in pairs)
-        seconds, cpu_seconds = median(own, "total"), statistics.median(cost.cpu * cost.steps for cost in own)
-        yield [name, own[0].steps, f"{seconds:.2f}", f"{cpu_seconds:.2f}", f"{wall:.2f}", f"{cpu:.2f}"]
+        ratios = (wall[name] / wall[OURS], cpu[name] / cpu[OURS])
+        figures = (wall[name], cpu[name], *ratios)
+        yield [name, len(own[0].cpu), *(f"{figure:.2f}" for figure in figures)]
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rows", type=int, default=2048, help="rows of an epoch, for its seconds")
+    parser.add_argument("--rows", type=int, default=4096, help="rows of an epoch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true", help="compile the model, in every loop")
     asked = parser.parse_args()
@@ -137,13 +140,12 @@ def main() -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         workload.write_project(Path(folder), asked.rows)
-        exact = "data.max_tokens=null"
-        tiny = ("backbone.hidden_size=16", "++backbone.layers=1", f"data.batch_size={BATCH}", exact)
-        for title, overrides in (("a tiny BERT (1 layer, 16 wide): the loop itself", tiny), ("BERT, 2 layers, 128 wide", (exact,))):
+        for title, overrides in (("A tiny BERT (1 layer, 16 wide), to see the loop itself", TINY), (SMALL, SAME)):
             costs = workload.measure(Bench(asked.compile, *overrides).loops(), asked.rounds)
-            print(f"\n{title}, {BATCH} rows a batch, the same batches for all\n\n{timing.table(loop_table(costs))}", flush=True)
+            text = timing.table(loop_table(costs))
+            print(f"\n{title}; the same batches of {BATCH} rows for all\n\n{text}", flush=True)
         costs = workload.measure(Bench(asked.compile).epochs(), asked.rounds)
-        print(f"\n{asked.rows} sentences of mixed length, BERT, 2 layers, 128 wide\n\n{timing.table(epoch_table(costs))}")
+        print(f"\n{SMALL}; {asked.rows} sentences of mixed length\n\n{timing.table(epoch_table(costs))}")
     print(f"\n{timing.hardware()}; {workload.versions()}; {asked.rounds} rounds, alternating, medians")
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,14 @@ def sentences(rows: int, seed: int = 0) -> Iterator[tuple[str, str]]:
         yield " ".join(draw.choices(own if draw.random() < 0.3 else words, k=count)), f"label{label}"
 
 
-def write_project(folder: Path, rows: int) -> Path:
-    """Write a sequence-classifier project with so many training rows, and go there."""
+def write_project(folder: Path, rows: int | None = None) -> Path:
+    """Write a sequence-classifier project, with so many training rows if not with its own sample, and go there."""
     command = [sys.executable, "-m", "scaffold", "new", "sequence-classifier", "mymodel"]
     subprocess.run([*command, "--into", str(folder), "--no-git"], check=True, capture_output=True)
     project = folder / "mymodel"
-    for split, count in (("train", rows), ("validation", 64), ("test", 64)):
-        write_rows(project / "data" / f"{split}.tsv", count)
+    if rows is not None:
+        for split, count in (("train", rows), ("validation", 64), ("test", 64)):
+            write_rows(project / "data" / f"{split}.tsv", count)
     os.chdir(project)
     sys.path.insert(0, str(project))
     return project
@@ -62,16 +64,10 @@ def write_rows(path: Path, rows: int) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one optimizer step takes, and how many were measured."""
+    """What each optimizer step of one training took, in wall and in CPU seconds."""
 
-    seconds: float
-    cpu: float
-    steps: int
-
-    @property
-    def total(self) -> float:
-        """The seconds of all steps."""
-        return self.seconds * self.steps
+    wall: list[float]
+    cpu: list[float]
 
 
 class Stopwatch:
@@ -93,10 +89,9 @@ class Stopwatch:
             stepped.remove()
 
     def cost(self, skip: int = 0) -> Cost:
-        """Return the cost of a step, without the first ones."""
-        (begin, cpu_begin), (end, cpu_end) = self._marks[skip], self._marks[-1]
-        steps = len(self._marks) - 1 - skip
-        return Cost(_seconds(begin, end) / steps, (cpu_end - cpu_begin) / steps, steps)
+        """Return the cost of every step but the first ones."""
+        pairs = list(pairwise(self._marks[skip:]))
+        return Cost([_seconds(a[0], b[0]) for a, b in pairs], [b[1] - a[1] for a, b in pairs])
 
     def _start(self, module: torch.nn.Module) -> None:
         if module.training and not self._marks:
@@ -116,9 +111,9 @@ def measure(subjects: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str
     return costs
 
 
-def median(costs: list[Cost], of: str = "seconds") -> float:
-    """Return the median of one figure."""
-    return statistics.median(getattr(cost, of) for cost in costs)
+def typical(costs: list[Cost], of: str) -> float:
+    """Return the seconds of all steps, each at its median over the rounds: a slow moment of the machine hits few."""
+    return sum(statistics.median(steps) for steps in zip(*(getattr(cost, of) for cost in costs), strict=True))
 
 
 class Terminal(io.StringIO):
