@@ -32,7 +32,7 @@ format: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 docs: .venv/dev ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 kills: .venv/dev ## the long fault tests: 1,400 kills of `scaffold new`, 300 of a checkpoint write
 	$(BIN)/python benchmarks/kill_new.py
@@ -42,6 +42,7 @@ bench: .venv/dev ## every benchmark; each is a command of its own, see docs/benc
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/first_step.py
+	$(BIN)/python benchmarks/memory.py
 
 clean: ## remove caches and what the demo wrote
 	rm -rf demo site build dist .pytest_cache .ruff_cache .mypy_cache

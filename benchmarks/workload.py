@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
@@ -111,9 +111,9 @@ def measure(subjects: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str
     return costs
 
 
-def typical(costs: list[Cost], of: str) -> float:
+def typical(costs: list[Cost], of: str, pick: Callable[[Iterable[float]], float] = statistics.median) -> float:
     """Return the seconds of all steps, each at its median over the rounds: a slow moment of the machine hits few."""
-    return sum(statistics.median(steps) for steps in zip(*(getattr(cost, of) for cost in costs), strict=True))
+    return sum(pick(steps) for steps in zip(*(getattr(cost, of) for cost in costs), strict=True))
 
 
 class Terminal(io.StringIO):

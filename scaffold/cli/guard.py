@@ -10,20 +10,23 @@ import click
 from scaffold.cli import console
 from scaffold.cli.app import scaffold_command
 from scaffold.cli.options import COMPLETION_VARIABLE
+from scaffold.cli.signals import Interrupted, Interruptions
 from scaffold.errors import EnvironmentFault, ScaffoldError, UsageError
 
 
-def guarded(arguments: Sequence[str]) -> int:
-    """Run the command line; print what goes wrong and return the exit code."""
+def guarded(arguments: Sequence[str], interruptions: Interruptions) -> int:
+    """Run the command line; print what goes wrong and return the exit code, or raise Interrupted."""
     try:
         exit_code = called(list(arguments))
         console.flush()
     except BrokenPipeError:
         console.discard()  # the reader has seen enough, as `head` has
         return 0
-    except click.Abort as error:
-        raise KeyboardInterrupt from error
+    except (click.Abort, KeyboardInterrupt) as error:
+        raise interruptions.first or Interrupted from error
     except Exception as error:
+        if interruptions.first:  # a library took it for a failure of its own
+            raise interruptions.first from error
         return failed(error, arguments)
     return exit_code
 

@@ -17,7 +17,7 @@ from scaffold.project.workshop import check_target, faults_explained, publish, s
 
 Versioning = Literal["committed", "off", "inside another repository", "git is missing"]
 OWN_PURPOSES = {
-    record.RECORD: "where the project comes from; `scaffold update` reads it",
+    record.RECORD: "where the project comes from, for later updates",
     record.BASE: "the project as it was written, the base of later updates",
 }
 

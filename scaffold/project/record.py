@@ -21,7 +21,7 @@ FOLDER = ".scaffold"
 RECORD = f"{FOLDER}/record.yml"
 BASE = f"{FOLDER}/base.zip"
 FORMAT = 1
-HEADER = "# Written by scaffold: where this project comes from. `scaffold update` reads it; do not edit it.\n"
+HEADER = "# Written by scaffold: where this project comes from, the base of later updates; do not edit it.\n"
 TEXTS = ("template", "source", "template_version", "runtime_version", "project", "base_sha256")
 OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -71,7 +71,7 @@ def workshop(target: Path) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a temporary folder, also when a git whose start was interrupted still writes into it for a moment."""
+    """Remove a temporary folder, also when a git that outlived its run still writes into it for a moment."""
     for _ in range(PATIENCE):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -85,7 +85,7 @@ def sweep(target: Path) -> None:
     for path in target.parent.glob(f".{target.name}.tmp-*"):
         match = pattern.fullmatch(path.name)
         if match and not is_running(int(match[1])):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def is_running(process: int) -> bool:

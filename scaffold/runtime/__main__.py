@@ -52,8 +52,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     )
     if bad:
         raise DataError(
-            f"{bad} rows could not be predicted",
-            because="they are not as the task expects; each has its error in the output",
+            f"{bad} row{'s' * (bad > 1)} could not be predicted",
+            because="not as the task expects; each has its error in the output",
             fix="mend these rows and predict them again",
             code="bad-rows",
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scaffold.errors import DivergedError, listed
 from scaffold.runtime.console import say
+from scaffold.runtime.environment import discreet
 from scaffold.runtime.files import write_text
 from scaffold.runtime.loggers import CurveLogger
 from scaffold.runtime.manifest import manifest, refuse_other_data
@@ -153,7 +154,8 @@ class RunFiles(pl.Callback):
         if context.processor is not None:
             context.processor.save_pretrained(str(folder / "tokenizer"))
         data = trainer.datamodule  # type: ignore[attr-defined]
-        write_text(folder / "manifest.json", json.dumps(manifest(self.run, pl_module, data.files), indent=2) + "\n")
+        facts = json.dumps(manifest(self.run, pl_module, data.files), indent=2)
+        write_text(folder / "manifest.json", discreet(facts) + "\n")
         if any(data.left_out.values()):
             write_text(folder / "skipped_rows.jsonl", "".join(map(_as_json_line, _rows_left_out(data.left_out))))
 
@@ -189,7 +191,7 @@ def _rows_left_out(left_out: Mapping[str, Sequence[Finding]]) -> Iterator[dict[s
 
 
 def _as_json_line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return discreet(json.dumps(row, ensure_ascii=False)) + "\n"
 
 
 def _curves(trainer: pl.Trainer) -> list[CurveLogger]:

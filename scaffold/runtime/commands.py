@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,9 +105,20 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
         )
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as handle:
+        with _writable(part) as handle:
             yield handle
         part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _writable(part: Path) -> IO[str]:
+    target = str(part).removesuffix(".part")
+    try:
+        if Path(target).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return part.open("w", encoding="utf-8", newline="\n")
     except OSError as fault:
         raise EnvironmentFault(
             f"cannot write {target}",
@@ -113,8 +126,6 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
             fix="name a file that you may write",
             where=Where(file=target),
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _with_test(config: DictConfig, data: str | None) -> DictConfig:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, TextIO, TypeVar
 
 from scaffold.errors import ConfigError, EnvironmentFault, OutOfMemory, ScaffoldError, Where, shown
+from scaffold.runtime.environment import discreet
 from scaffold.runtime.signals import ended_by_signals
 
 T = TypeVar("T")
@@ -30,31 +31,26 @@ def entry_point(main: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(main)
     def guarded(*args: Any, **kwargs: Any) -> T:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints the error itself and exits 1
-        with redirect_stderr(_WithoutOverrides(sys.stderr)):
-            return run_command(lambda: main(*args, **kwargs))
+        return run_command(lambda: main(*args, **kwargs))
 
     return guarded
 
 
 def run_command(function: Callable[[], T], debug: bool = False, json: bool = False) -> T:
     """Call a function and return its result; what it raises is printed and ends the process with its exit code."""
-    try:
-        with ended_by_signals():
-            result = function()
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()  # the reader has seen enough, as `head` has
-        raise SystemExit(0) from None
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning took it
-            print("interrupted", file=sys.stderr)
-        raise SystemExit(exit_code(stop)) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    except Exception as error:
-        raise SystemExit(report(error, debug or os.environ.get("SCAFFOLD_DEBUG") == "1", json)) from None
-    return result
+    with redirect_stderr(_Discreet(sys.stderr)):
+        try:
+            with ended_by_signals():
+                result = function()
+                sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_output()  # the reader has seen enough, as `head` has
+            raise SystemExit(0) from None
+        except (SystemExit, KeyboardInterrupt) as stop:
+            raise SystemExit(exit_code(stop)) from None
+        except Exception as error:
+            raise SystemExit(report(error, debug or os.environ.get("SCAFFOLD_DEBUG") == "1", json)) from None
+        return result
 
 
 def report(error: Exception, debug: bool = False, json: bool = False) -> int:
@@ -89,13 +85,15 @@ def explained(error: Exception) -> ScaffoldError:
     return _code_fault(error)
 
 
-def exit_code(stop: SystemExit) -> Any:
-    """Return what a SystemExit means: Lightning's own for signals would claim success (SIGTERM) or a bug (SIGINT)."""
-    if type(stop).__name__ == "SIGTERMException":
-        return TERMINATED
-    if isinstance(stop.__context__, KeyboardInterrupt) and stop.code == 1:
+def exit_code(stop: BaseException) -> Any:
+    """Return what the end of a process means; a KeyboardInterrupt is said.
+
+    Lightning's own code for signals would claim success (SIGTERM) or a bug (SIGINT).
+    """
+    if isinstance(stop, KeyboardInterrupt) or (isinstance(stop.__context__, KeyboardInterrupt) and stop.code == 1):
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    return stop.code
+    return TERMINATED if type(stop).__name__ == "SIGTERMException" else getattr(stop, "code", 1)
 
 
 def say(line: str) -> None:
@@ -117,11 +115,11 @@ def print_data(content: Any) -> None:
     """Print a result for programs."""
     from json import dumps
 
-    print(dumps(content, indent=2, ensure_ascii=False))
+    print(discreet(dumps(content, indent=2, ensure_ascii=False)))
 
 
-class _WithoutOverrides:
-    """Standard error without the line in which Hydra repeats all overrides, and with them a secret typed there."""
+class _Discreet:
+    """Standard error without values from the environment, and without the line in which Hydra repeats all overrides."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -130,7 +128,9 @@ class _WithoutOverrides:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        return len(text) if text.startswith("Error executing job with overrides: ") else self._stream.write(text)
+        if not text.startswith("Error executing job with overrides: "):
+            self._stream.write(discreet(text))
+        return len(text)
 
 
 def _discard_output() -> None:

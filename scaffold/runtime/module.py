@@ -173,7 +173,8 @@ class BaseModule(pl.LightningModule):
     def _log(self, stage: str, metrics: Mapping[str, Any]) -> None:
         averages = self.averages[stage].compute(self._sum_over_processes)
         self.averages[stage].reset()
-        self.log_dict({f"{stage}/{name}": value for name, value in {**averages, **metrics}.items()})
+        values = {f"{stage}/{name}": value for name, value in {**averages, **metrics}.items()}
+        self.log_dict(values, sync_dist=True)  # all processes have the same ones already; Lightning cannot know
 
     def _sum_over_processes(self, sums: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

@@ -29,9 +29,7 @@ def predict(
 
 
 @torch.inference_mode()
-def _predict_chunk(
-    model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None
-) -> list[Any]:
+def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None) -> list[Any]:
     found: list[Any] = [None] * len(samples)
     features, owners = [], []
     for row, sample in enumerate(samples):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, shown
+from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, shown
 from scaffold.runtime.backbone_options import PretrainedOptions, plain_options, read_options, refuse_unknown
 from scaffold.runtime.from_scratch import plain_config
 from scaffold.runtime.scratch import ScratchConfig, ScratchEncoder
 
 NAME = Where(key="backbone.name")
+
+log = logging.getLogger(__name__)
 
 
 class PretrainedSource:
@@ -78,9 +81,12 @@ class PretrainedSource:
         if torch.get_default_device().type == "meta":
             config.dtype = None if options.dtype == "auto" else options.dtype
             return self._from_config(auto_class, config, arguments)
-        return auto_class.from_pretrained(
-            name, config=config, dtype=options.dtype, **self._attention(), **self._hub(), **arguments
-        )
+        chosen = {"dtype": options.dtype, **self._attention(), **self._hub(), **arguments}
+        with _quiet():
+            model, found = auto_class.from_pretrained(name, config=config, output_loading_info=True, **chosen)
+        if found["missing_keys"]:
+            log.warning("%s lacks weights that start at random: %s", name, listed(sorted(found["missing_keys"])))
+        return model
 
     def _from_config(self, auto_class: Any, config: PreTrainedConfig, arguments: Mapping[str, Any]) -> PreTrainedModel:
         trusted = {"trust_remote_code": self._options.trust_remote_code}
@@ -186,6 +192,20 @@ def _checked_name(name: str) -> str:
             where=NAME,
         )
     return str(folder)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the bar over a second's loading, and the report that takes a pooler left out on purpose for a fault."""
+    level, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        if bars:
+            transformers.logging.enable_progress_bar()
 
 
 @contextmanager

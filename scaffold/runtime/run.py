@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
 from scaffold.runtime.configs import trust
 from scaffold.runtime.console import print_metrics, say
+from scaffold.runtime.environment import hide_environment
 from scaffold.runtime.files import write_text
 from scaffold.runtime.settings import check_run
 
@@ -44,6 +45,7 @@ class Run:
         cannot go on: there is no checkpoint, it has reached its end, or the command line asks for another run.
         """
         trust(config.get("allow") or [])
+        hide_environment(OmegaConf.to_container(config, resolve=False))
         check_run(config)
         run = cls._resumed(config) if config.get("resume") else cls._new(config)
         if _is_first_process():
@@ -65,6 +67,7 @@ class Run:
                 code="no-run",
             )
         config = DictConfig(OmegaConf.load(folder / "config.yaml"))
+        hide_environment(OmegaConf.to_container(config, resolve=False))
         trust(config.get("allow") or [])
         return cls(folder.resolve(), config)
 
@@ -173,7 +176,7 @@ def _make_folder(folder: Path, *, timed: bool) -> Path:
                 raise RefusedError(
                     f"the run folder {folder} exists already",
                     because="a run keeps its folder to itself",
-                    fix=f"give another run_dir, or go on with it: resume={folder}",
+                    fix=f"give another run_dir, or, where it has a checkpoint, go on with it: resume={folder}",
                     where=Where(key="run_dir"),
                     code="run-exists",
                 ) from None

@@ -136,9 +136,7 @@ class Task(ABC):
         return {}
 
     @classmethod
-    def score(
-        cls, metrics: MetricCollection, samples: Sequence[Sample], predictions: Sequence[Prediction]
-    ) -> None:
+    def score(cls, metrics: MetricCollection, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> None:
         """Add decoded rows to metrics that need them (BLEU, spans); nothing by default."""
 
 

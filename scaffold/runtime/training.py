@@ -127,5 +127,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging.*")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use .*sync_dist=True.*")  # they are summed already
     # a batch may hold its samples, too; the size that Lightning then finds is that of the first tensor, which is right
     warnings.filterwarnings("ignore", message="Trying to infer the `batch_size` from an ambiguous collection.*")

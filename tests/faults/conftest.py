@@ -1,4 +1,4 @@
-"""What the fault tests share: one small project, whose own scripts run in this process, in a fork of it, or by itself."""
+"""What the fault tests share: a small project whose scripts run in this process, in a fork of it, or by themselves."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Project:
         return subprocess.Popen([sys.executable, *command], cwd=self.folder, env=environment, text=True, **pipes)
 
     def rows(self, **files: str | bytes) -> str:
-        """Write data files, `train_tsv` for train.tsv, and return the setting that uses them; splits left out are sound."""
+        """Write data files, `train_tsv` for train.tsv, and sound ones for other splits; return the setting for them."""
         folder = self.folder / "rows"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -152,7 +152,8 @@ class Project:
         return (self.run(name) / "metrics.json").exists()
 
     def _training(self, overrides: tuple[str, ...], run: str | None) -> list[str]:
-        return ["train.py", *SMALL, *([] if run is None else [f"run_dir={run}"]), *overrides]
+        settings = [*SMALL, *([] if run is None else [f"run_dir={run}"]), *overrides]
+        return ["train.py", *sorted(settings, key=lambda setting: setting != "-m")]
 
     def _ended(self, main: Callable[[], int]) -> Ended:
         self._capture.readouterr()
@@ -195,7 +196,7 @@ def _be_alone(output: Path, main: Callable[[], int]) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         for name, descriptor in (("out", 1), ("err", 2)):
             os.dup2(os.open(output.with_suffix(f".{name}"), os.O_CREAT | os.O_TRUNC | os.O_WRONLY), descriptor)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: PTH123
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
         code = main()
         sys.stdout.flush()
     except BaseException:

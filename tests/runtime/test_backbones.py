@@ -171,6 +171,16 @@ def test_a_model_without_a_pooler_loads_too(tmp_path, bert):
     assert backbone.build().transformer.layer[0].ffn.dropout.p == 0.4
 
 
+def test_weights_that_start_at_random_are_named_and_nothing_else_is_said(bert, caplog, capfd):
+    backbone = Backbone("pretrained", name=bert)
+    backbone.build()
+    assert caplog.messages == []
+    backbone.build("AutoModelForSequenceClassification")
+    assert caplog.messages == [f"{bert} lacks weights that start at random: " + caplog.messages[0].split(": ")[1]]
+    assert "classifier.weight" in caplog.messages[0]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_any_auto_class_is_built_and_made_again_in_the_same_order(bert):
     backbone = Backbone("pretrained", name=bert)
     tokenizer = backbone.fit_processor(TEXTS)

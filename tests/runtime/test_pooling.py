@@ -7,7 +7,6 @@ import torch
 from scaffold.runtime.pooling import AttentionMaxPool, max_pool, mean_pool
 
 
-
 def attention_max_pool(hidden, mask):
     torch.manual_seed(13)
     return AttentionMaxPool(hidden.shape[-1], heads=2).to(hidden.dtype)(hidden, mask).detach()

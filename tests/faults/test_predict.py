@@ -1,0 +1,195 @@
+"""Predictions: one row out per row in, in order, whatever the rows, the files or the reader are like."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def trained(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+
+
+def predicted(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def of_file(project, *arguments: str, **files: str):
+    """Write a file, predict it, and return how that ended and what was found."""
+    [(name, content)] = files.items()
+    path = project.folder / name.replace("_", ".")
+    path.write_text(content, encoding="utf-8", newline="")
+    ended = project.command("predict", "--input", path.name, "--output", "found.jsonl", *arguments)
+    found = project.folder / "found.jsonl"
+    return ended, predicted(found.read_text(encoding="utf-8")) if found.exists() else None
+
+
+def of_input(project, monkeypatch, raw: bytes, *arguments: str):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    ended = project.command("predict", *arguments)
+    return ended, predicted(ended.out)
+
+
+def test_standard_input_and_output_are_the_default(project, monkeypatch):
+    ended, found = of_input(project, monkeypatch, b"play a song\nset a timer\n")
+    assert (ended.code, ended.err) == (0, "")
+    assert [row["sequence"] for row in found] == ["play a song", "set a timer"]
+    assert all(0 <= row["score"] <= 1 for row in found)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_standard_input_may_be_of_another_kind(project, monkeypatch, kind):
+    raw = {"csv": b'sequence\n"play, now"\n', "jsonl": b'{"sequence": "play, now"}\n'}[kind]
+    _, found = of_input(project, monkeypatch, raw, "--format", kind)
+    assert [row["sequence"] for row in found] == ["play, now"]
+
+
+def test_no_rows_give_no_predictions(project, monkeypatch):
+    ended, found = of_input(project, monkeypatch, b"")
+    assert (ended.code, found) == (0, [])
+    ended, found = of_file(project, new_tsv="")
+    assert (ended.code, found) == (0, [])
+
+
+def test_one_row_is_enough(project):
+    ended, found = of_file(project, new_tsv="play a song")
+    assert (ended.code, len(found)) == (0, 1)
+
+
+def test_the_rows_of_several_chunks_keep_their_order(project):
+    texts = [f"play song {number} " * (1 + number % 7) for number in range(1500)]
+    ended, found = of_file(project, new_tsv="".join(f"{text}\n" for text in texts))
+    assert ended.code == 0
+    assert [row["sequence"] for row in found] == texts
+
+
+@pytest.mark.parametrize("bad", ["a\tb\tc", " ", "\0", "x" * 2_000_000], ids=["columns", "empty", "NUL", "long"])
+def test_a_bad_row_keeps_its_place_and_is_told_at_the_end(project, bad):
+    ended, found = of_file(project, new_tsv=f"play a song\n{bad}\nset a timer\n")
+    assert ended.code == 7
+    assert ended.err.startswith("error: 1 row could not be predicted\n")
+    assert [row.get("sequence") for row in found] == ["play a song", None, "set a timer"]
+    assert found[1].keys() == {"row", "error"}
+    assert found[1]["row"] == 2
+
+
+def test_invalid_utf_8_spoils_its_own_row_only(project, monkeypatch):
+    ended, found = of_input(project, monkeypatch, b"play\ncaf\xe9\nset\n")
+    assert ended.code == 7
+    assert ["prediction" in row for row in found] == [True, False, True]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_bad_rows_at_either_end_and_alone_keep_their_places(project, place):
+    rows = [["a\tb\tc", "play", "set"], ["play", "set", "a\tb\tc"], ["a\tb\tc"] * 3][place]
+    ended, found = of_file(project, new_tsv="".join(f"{row}\n" for row in rows))
+    assert ended.code == 7
+    assert [row.get("sequence") for row in found] == [None if "\t" in row else row for row in rows]
+    assert [row["row"] for row in found if "row" in row] == [n for n, row in enumerate(rows, 1) if "\t" in row]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"new_csv": 'id,sequence,note\n7,"play, now",x\n8,stop,\n'},
+        {"new_jsonl": '{"id": "7", "sequence": "play, now", "note": "x"}\n{"id": "8", "sequence": "stop", "note": ""}'},
+    ],
+    ids=["csv", "jsonl"],
+)
+def test_further_columns_are_carried_along(project, files):
+    ended, found = of_file(project, **files)
+    assert ended.code == 0
+    assert [(row["id"], row["sequence"], row["note"]) for row in found] == [("7", "play, now", "x"), ("8", "stop", "")]
+
+
+def test_labels_that_are_there_are_carried_along_and_may_be_unknown(project):
+    ended, found = of_file(project, new_tsv="play a song\tsomething new\n")
+    assert ended.code == 0
+    assert found[0]["label"] == "something new"
+
+
+def test_the_columns_of_training_are_used(project):
+    csv = "text,intent\n" + "".join(f"play {number},music\nset {number},timer\n" for number in range(9))
+    setting = project.rows(train_csv=csv, validation_csv=csv, test_csv=csv)
+    assert project.train(setting, "data.columns={sequence: text, label: intent}", run="runs/two").code == 0
+    ended, found = of_file(project, "--run", "runs/two", new_csv="text\nplay a song\n")
+    assert (ended.code, found[0]["sequence"]) == (0, "play a song")
+
+
+def test_a_header_without_the_text_is_refused(project):
+    ended, found = of_file(project, new_csv="title\nplay a song\n")
+    assert ended.code == 7
+    assert "[new.csv:1]" in ended.err
+    assert found is None
+
+
+def test_a_file_is_not_replaced_by_its_own_predictions(project):
+    path = project.folder / "data" / "test.tsv"
+    before = path.read_bytes()
+    (project.folder / "link.jsonl").symlink_to(path)
+    for output in ("data/test.tsv", "link.jsonl"):
+        ended = project.command("predict", "--input", "data/test.tsv", "--output", output)
+        assert ended.code == 3
+        assert "is both input and output" in ended.err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("output", ["nowhere/found.jsonl", "data", "train.py/found.jsonl"])
+def test_an_output_that_cannot_be_written_is_the_machines_fault(project, output):
+    ended = project.command("predict", "--input", "data/test.tsv", "--output", output)
+    assert ended.code == 4
+    assert f"error: cannot write {output} [{output}]" in ended.err
+    assert not list(project.folder.rglob("*.part"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told(project):
+    with Path("/dev/full").open("w") as full:
+        ended = project.process("-m", "scaffold.runtime", "predict", "--input", "data/test.tsv", stdout=full)
+        _, errors = ended.communicate(timeout=60)
+    assert ended.returncode == 4, errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("source", ["nowhere.tsv", "data", "conf/train.yaml"])
+def test_an_input_that_cannot_be_read_is_named(project, source):
+    ended = project.command("predict", "--input", source, "--output", "found.jsonl")
+    assert ended.code == 7
+    assert f"[{source}]" in ended.err
+    assert not list(project.folder.glob("found*"))
+
+
+def test_an_error_in_the_persons_code_leaves_no_half_written_file(project):
+    project.edit(
+        "mymodel/task.py",
+        "        return TARGETS[context.options.target].decode",
+        "        1 / 0\n        return TARGETS[context.options.target].decode",
+    )
+    (project.folder / "found.jsonl").write_text("kept\n", encoding="utf-8")
+    ended = project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl")
+    assert ended.code == 1
+    assert ended.err.startswith("error: ZeroDivisionError in SequenceTask.decode [mymodel/task.py:")
+    assert (project.folder / "found.jsonl").read_text(encoding="utf-8") == "kept\n"
+    assert not list(project.folder.glob("*.part"))
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(project):
+    many = project.folder / "many.tsv"
+    many.write_text("play a song\n" * 20_000, encoding="utf-8")
+    predicting = project.process("-m", "scaffold.runtime", "predict", "--input", "many.tsv")
+    assert json.loads(predicting.stdout.readline())["sequence"] == "play a song"
+    predicting.stdout.close()
+    assert predicting.stderr.read() == ""
+    assert predicting.wait(timeout=60) == 0
+
+
+def test_errors_are_json_for_programs(project):
+    ended = project.command("predict", "--json", "--input", "nowhere.tsv")
+    assert (ended.code, ended.err) == (7, "")
+    found = json.loads(ended.out)["error"]
+    assert (found["exit"], found["file"]) == (7, "nowhere.tsv")

@@ -1,0 +1,146 @@
+"""Run folders: each run has its own, sweeps and variants included, and what stands in it can be believed."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from omegaconf import OmegaConf
+
+
+def config_of(folder):
+    return OmegaConf.load(folder / "config.yaml")
+
+
+def folders(project) -> list:
+    return sorted(path for path in (project.folder / "runs").iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def test_the_jobs_of_a_sweep_have_a_folder_each(project):
+    before = {path.name for path in project.folder.iterdir()}
+    ended = project.train("-m", "model.dropout=0.1,0.3", "trainer.max_epochs=1", run=None)
+    assert ended.code == 0, ended.err
+    one, two = folders(project)
+    assert [config_of(one).model.dropout, config_of(two).model.dropout] == [0.1, 0.3]
+    assert all((folder / "metrics.json").is_file() for folder in (one, two))
+    assert project.run("latest").resolve() == two
+    assert {path.name for path in project.folder.iterdir()} == {*before, "runs"}
+
+
+def test_a_sweep_over_a_named_folder_needs_a_name_for_each_job(project):
+    ended = project.train("-m", "seed=1,2", "run_dir=runs/seed-${seed}", run=None)
+    assert ended.code == 0
+    assert [path.name for path in folders(project)] == ["seed-1", "seed-2"]
+
+
+def test_a_job_that_fails_ends_the_sweep_with_its_code(project):
+    ended = project.train("-m", "trainer.max_epochs=1,0,2", run=None)
+    assert ended.code == 2
+    assert "trainer.max_epochs cannot be 0" in ended.err
+
+
+def test_a_variant_is_chosen_by_its_name(project):
+    text = "defaults: [mymodel]\ndropout: 0.05\n"
+    (project.folder / "conf" / "model" / "my_variant.yaml").write_text(text, encoding="utf-8")
+    assert project.train("model=my_variant").code == 0
+    model = config_of(project.run()).model
+    assert (model.dropout, model._target_) == (0.05, "mymodel.model.Mymodel")
+
+
+def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(project):
+    for _ in range(2):
+        assert project.train("run_dir=runs/${now:%Y}", "trainer.max_epochs=1", run=None).code == 0
+    assert len(folders(project)) == 2
+
+
+def test_the_manifest_says_what_the_run_was_made_of(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    found = json.loads((project.run() / "manifest.json").read_text(encoding="utf-8"))
+    assert found["command"][0] == "train.py"
+    assert found["seed"] == 13
+    assert {split: list(files) for split, files in found["data"].items()} == {
+        split: [f"data/{split}.tsv"] for split in ("train", "validation", "test")
+    }
+    assert found["parameters"]["total"] == found["parameters"]["trainable"] > 0
+
+
+def test_evaluation_writes_beside_what_training_found(project):
+    assert project.train().code == 0
+    before = project.metrics()
+    ended = project.command("evaluate", "--json", "--accelerator", "cpu")
+    assert json.loads(ended.out)["test/accuracy"] == pytest.approx(before["test/accuracy"], abs=1e-6)
+    assert project.command("evaluate", "--data", "data/validation.tsv").code == 0
+    assert {path.name for path in project.run().glob("*.json")} >= {"evaluation.json", "evaluation-validation.json"}
+    assert project.metrics() == before
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["--run", "runs/nowhere"], 3, "there is no run in runs/nowhere"),
+        (["--run", "runs/one", "--data", "nowhere.tsv"], 7, "there is no file nowhere.tsv"),
+        (["--run", "runs/one", "--data", "data"], 7, "data"),
+        (["--run", "runs/one", "--accelerator", "cuda"], 2, "accelerator is not available"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_names_what_is_missing(project, arguments, code, words):
+    assert project.train("trainer.max_epochs=1").code == 0
+    ended = project.command("evaluate", *arguments)
+    assert ended.code == code, ended.err
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_without_a_checkpoint_cannot_be_evaluated(project):
+    assert project.train(project.trouble("SIGTERM", -1)).code == 143
+    ended = project.command("evaluate", "--run", "runs/one")
+    assert ended.code == 3
+    assert "has no checkpoint yet" in ended.err
+
+
+def test_rows_without_labels_cannot_be_evaluated(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    (project.folder / "new.tsv").write_text("no label\n", encoding="utf-8")
+    ended = project.command("evaluate", "--data", "new.tsv")
+    assert ended.code == 7
+    assert "[new.tsv:1]" in ended.err
+
+
+def test_a_checkpoint_that_is_damaged_is_not_used(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    best = project.run() / "checkpoints" / "best.ckpt"
+    raw = bytearray(best.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    best.write_bytes(raw)
+    for arguments in (["evaluate"], ["predict", "--input", "data/test.tsv"]):
+        ended = project.command(*arguments)
+        assert ended.code == 5
+        assert f"use {os.path.realpath(project.run())}/checkpoints/last.ckpt, which is intact" in ended.err
+
+
+def test_code_that_changed_after_training_is_told_from_a_damaged_checkpoint(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    project.edit(
+        "mymodel/model.py",
+        "self.head = nn.Sequential(",
+        "self.tail = nn.Linear(2, 2)\n        self.head = nn.Sequential(",
+    )
+    ended = project.command("evaluate")
+    assert ended.code == 3
+    assert "no longer fit Mymodel" in ended.err
+    assert "missing in the file: tail.weight" in ended.err
+
+
+def test_no_part_of_the_way_asks_the_network(project, monkeypatch):
+    import socket
+
+    def refuse(*_, **__):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert project.train("trainer.max_epochs=1").code == 0
+    assert project.command("evaluate").code == 0
+    assert project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl").code == 0
