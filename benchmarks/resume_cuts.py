@@ -15,6 +15,7 @@ import io
 import os
 import random
 import runpy
+import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +26,9 @@ from typing import Any
 
 import torch
 
+import scaffold.runtime.from_scratch  # what a training loads, so that no fork of this process spends its life on it
+import scaffold.runtime.module
+import scaffold.runtime.training  # noqa: F401
 from scaffold.cli import main as command_line
 from scaffold.runtime import checkpoints
 
@@ -103,39 +107,47 @@ def cut_and_go_on(run: Path, settings: tuple[str, ...], name: str, batch: int) -
     return (stopped, went_on) == (143 if name == "SIGTERM" else -9, 0)
 
 
+def count_unequal(
+    project: Path, cuts: int, epochs: int, workers: int, accumulation: int, moments: random.Random
+) -> int:
+    """Cut that many runs of one combination, print what differs, and return how many runs do."""
+    settings = (
+        f"data.num_workers={workers}",
+        f"trainer.accumulate_grad_batches={accumulation}",
+        f"trainer.max_epochs={epochs}",
+    )
+    whole = project / "runs" / f"whole-{workers}-{accumulation}"
+    assert train(*SETTINGS, *settings, f"run_dir={whole}") == 0
+    expected, unequal = found(whole), 0
+    for number in range(cuts):
+        run = whole.with_name(f"cut-{workers}-{accumulation}-{number}")
+        name = ("SIGTERM", "SIGKILL")[number % 2]
+        # before the first validation has ended, a killed run has nothing to go on from
+        batch = moments.randrange(BATCHES if name == "SIGKILL" else 0, epochs * BATCHES)
+        ended = cut_and_go_on(run, settings, name, batch)
+        wrong = list(differences(expected, found(run))) if ended else ["it did not end as it should"]
+        unequal += bool(wrong)
+        if wrong:
+            print(f"  {name} at batch {batch}: {', '.join(wrong[:5])}")
+        shutil.rmtree(run, ignore_errors=True)
+    return unequal
+
+
 def main() -> int:
     """Count and print the runs of every combination."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cuts", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    for name, default in (("cuts", 20), ("epochs", 2), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    moments = random.Random(options.seed)
-    failures = 0
+    moments, failures = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as folder:
         project = write_project(Path(folder))
         for workers, accumulation in product((0, 2), (1, 4)):
-            settings = (
-                f"data.num_workers={workers}",
-                f"trainer.accumulate_grad_batches={accumulation}",
-                f"trainer.max_epochs={options.epochs}",
-            )
-            whole, began, unequal = project / "runs" / f"whole-{workers}-{accumulation}", time.monotonic(), 0
-            assert train(*SETTINGS, *settings, f"run_dir={whole}") == 0
-            for number in range(options.cuts):
-                run = project / "runs" / f"cut-{workers}-{accumulation}-{number}"
-                name = ("SIGTERM", "SIGKILL")[number % 2]
-                # before the first validation has ended a killed run has nothing to go on from
-                batch = moments.randrange(BATCHES if name == "SIGKILL" else 0, options.epochs * BATCHES)
-                ended = cut_and_go_on(run, settings, name, batch)
-                wrong = list(differences(found(whole), found(run))) if ended else ["it did not end as it should"]
-                unequal += bool(wrong)
-                if wrong:
-                    print(f"  {name} at batch {batch}: {', '.join(wrong[:5])}")
-            seconds = time.monotonic() - began
+            began = time.monotonic()
+            unequal = count_unequal(project, options.cuts, options.epochs, workers, accumulation, moments)
             print(
-                f"{workers} workers, accumulation {accumulation}: {options.cuts} cuts, "
-                f"{options.cuts - unequal} equal in every bit, {unequal} not ({seconds:.0f} s)",
+                f"{workers} workers, accumulation {accumulation}: {options.cuts} cuts, {options.cuts - unequal} equal in "
+                f"every bit, {unequal} not ({time.monotonic() - began:.0f} s)",
                 flush=True,
             )
             failures += unequal

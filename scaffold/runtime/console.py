@@ -90,7 +90,9 @@ def exit_code(stop: BaseException) -> Any:
 
     Lightning's own code for signals would claim success (SIGTERM) or a bug (SIGINT).
     """
-    if isinstance(stop, KeyboardInterrupt) or (isinstance(stop.__context__, KeyboardInterrupt) and stop.code == 1):
+    if isinstance(stop, KeyboardInterrupt) or (
+        isinstance(stop.__context__, KeyboardInterrupt) and getattr(stop, "code", 0) == 1
+    ):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     return TERMINATED if type(stop).__name__ == "SIGTERMException" else getattr(stop, "code", 1)

@@ -86,7 +86,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make sure that there is a state to test: without any validation, the last one is the best."""
-        if self.monitor in trainer.callback_metrics and not self.best_model_path and not trainer.fast_dev_run:
+        if self.monitor in trainer.callback_metrics and not self.best_model_path and not trainer.fast_dev_run:  # type: ignore[attr-defined] # it has
             raise DivergedError(
                 f"{self.monitor} was never a finite number",
                 because="every validation found it NaN or infinite, so no checkpoint is the best",

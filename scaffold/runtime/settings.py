@@ -133,7 +133,7 @@ def described(hint: Any) -> str:
         return " or ".join(map(str, arguments))
     if isinstance(origin, type):
         return "keys with values" if issubclass(origin, Mapping) else "a list"
-    return WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+    return WORDS.get(hint) or str(getattr(hint, "__name__", hint))
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
