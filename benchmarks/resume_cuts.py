@@ -146,8 +146,8 @@ def main() -> int:
             began = time.monotonic()
             unequal = count_unequal(project, options.cuts, options.epochs, workers, accumulation, moments)
             print(
-                f"{workers} workers, accumulation {accumulation}: {options.cuts} cuts, {options.cuts - unequal} equal in "
-                f"every bit, {unequal} not ({time.monotonic() - began:.0f} s)",
+                f"{workers} workers, accumulation {accumulation}: {options.cuts} cuts, {options.cuts - unequal} equal "
+                f"in every bit, {unequal} not ({time.monotonic() - began:.0f} s)",
                 flush=True,
             )
             failures += unequal

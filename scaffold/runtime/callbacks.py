@@ -202,7 +202,7 @@ class Progress(TQDMProgressBar):
     """A bar with the loss and the monitored metric, and one line per epoch that stays; where no one watches, no bar."""
 
     def __init__(self, monitor: str) -> None:
-        super().__init__(refresh_rate=REFRESH_EVERY if sys.stderr.isatty() else 0)
+        super().__init__(refresh_rate=REFRESH_EVERY if sys.stdout.isatty() else 0)  # Lightning draws there
         self.monitor = monitor
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -219,4 +219,5 @@ class Progress(TQDMProgressBar):
         metrics = {**trainer.callback_metrics, **training}
         figures = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
         if trainer.is_global_zero:
-            say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}")
+            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
+            say(f"epoch {trainer.current_epoch + 1}{of}  {figures}")
