@@ -14,6 +14,9 @@ from scaffold.cli import main
 
 # set before torch is loaded, here and in the processes that tests start: tests share the cores
 os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+# a make that runs the tests must not change what the makes in them print
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(name, None)
 REPOSITORY = Path(__file__).parents[1]
 collect_ignore = ["fixtures"]  # stored projects bring their own tests
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from scaffold.runtime.imports import collector_paused
+from scaffold.runtime.imports import collector_paused, interruptible
 
 _HOMES = {
     "AttentionMaxPool": "pooling",
@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:
         return import_module("scaffold.runtime.contracts")
     if name not in _HOMES:
         raise AttributeError(f"module 'scaffold.runtime' has no attribute {name!r}")
-    with collector_paused():
+    with interruptible(), collector_paused():
         value = getattr(import_module(f"scaffold.runtime.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

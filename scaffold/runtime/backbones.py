@@ -69,6 +69,12 @@ class Backbone:
         self._records.append(record)
         return model.train()
 
+    def unbuilt(self) -> Backbone:
+        """Return the same backbone with nothing built yet: each model keeps a record of its own."""
+        other = Backbone(self.kind, **self._source.options())
+        other.tokenizer = self.tokenizer
+        return other
+
     def state(self) -> dict[str, Any]:
         """Return kind, options and the configuration of everything built so far, as plain data."""
         return {"kind": self.kind, "options": self._source.options(), "builds": [dict(r) for r in self._records]}

@@ -62,3 +62,12 @@ def _to(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
 def forward_names(model_class: Any) -> frozenset[str]:
     """Return the names of the parameters of a model's `forward`."""
     return frozenset(inspect.signature(model_class.forward).parameters)
+
+
+def distinct_rows(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the rows of a batch in order and, where a row has several features, the place of each feature's row."""
+    rows, first, places = np.unique(owners, return_index=True, return_inverse=True)
+    if len(rows) == len(owners):
+        return owners, None
+    order = np.argsort(first)
+    return rows[order], np.argsort(order)[places]

@@ -30,8 +30,8 @@ class Guard(pl.Callback):
     """Keeps training exact and safe at every batch.
 
     Randomness depends on (seed, rank, epoch, batch) alone: a resumed run draws what the uninterrupted one would have.
-    A loss that is not finite ends the run before it touches the weights, and weights that are not are never saved. One
-    callback, because each costs every hook of every batch.
+    A loss that is not finite ends the run before it touches the weights (on a GPU one step later), and weights that are
+    not are never saved. One callback, because each costs every hook of every batch.
     """
 
     def __init__(self, run: Run, seed: int) -> None:
@@ -58,7 +58,7 @@ class Guard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the generators to this batch's own state."""
-        number = hash((self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)) & 0x7FFF_FFFF_FFFF_FFFF
+        number = _mixed(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
         torch.default_generator.manual_seed(number)
         if pl_module.device.type == "cuda":
             torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(number)
@@ -94,7 +94,9 @@ class Guard(pl.Callback):
         because = f"it came from the rows {_named(seen.rows, trainer)}"
         if seen.arrival is None and not _all_finite(trainer.lightning_module):
             because = _spoilt_by(self.rows_before, trainer)
-        raise _diverged(f"the loss is {value} at step {seen.step} (epoch {seen.epoch})", because)
+        if math.isfinite(value):
+            because = "another process says so; its rows stand in its own message"
+        raise _diverged(f"the loss is not finite at step {seen.step} (epoch {seen.epoch})", because)
 
 
 class _Loss:
@@ -112,8 +114,17 @@ class _Loss:
 
 
 def _diverged(what: str, because: str) -> DivergedError:
-    fix = "lower optim.optimizer.lr, or look at these rows; checkpoints/ has the last good state"
+    fix = "lower optim.optimizer.lr, or look at these rows; a checkpoint, if there is one yet, is still good"
     return DivergedError(what, because=because, fix=fix)
+
+
+def _mixed(*numbers: int) -> int:
+    """Return 64 bits that follow from the numbers alone, on every machine and Python."""
+    mixed = 0
+    for number in numbers:
+        mixed = ((mixed ^ number) * 0x9E37_79B9_7F4A_7C15 + 0x6A09_E667_F3BC_C909) & 0xFFFF_FFFF_FFFF_FFFF
+        mixed ^= mixed >> 29
+    return mixed
 
 
 def _all_finite(module: pl.LightningModule) -> bool:
@@ -204,6 +215,12 @@ class Progress(TQDMProgressBar):
     def __init__(self, monitor: str) -> None:
         super().__init__(refresh_rate=REFRESH_EVERY if sys.stdout.isatty() else 0)  # Lightning draws there
         self.monitor = monitor
+        self.told = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Tell nothing of an epoch whose steps an earlier process took and told."""
+        super().on_train_start(trainer, pl_module)
+        self.told = trainer.global_step
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return what stands behind the bar."""
@@ -214,10 +231,11 @@ class Progress(TQDMProgressBar):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Print the epoch's figures."""
         super().on_train_epoch_end(trainer, pl_module)
+        if trainer.global_step == self.told or not trainer.is_global_zero:
+            return
         # Lightning asks callbacks before the module, so this epoch's averages of training are not logged yet
         training = {f"train/{name}": value for name, value in pl_module.averages["train"].compute().items()}
         metrics = {**trainer.callback_metrics, **training}
         figures = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
-        if trainer.is_global_zero:
-            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
-            say(f"epoch {trainer.current_epoch + 1}{of}  {figures}")
+        of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
+        say(f"epoch {trainer.current_epoch + 1}{of}  {figures}")

@@ -125,7 +125,7 @@ def locate(target: Any, key: str = "", extra: Iterable[str] = ()) -> Any:
     """
     own = (*_open(extra), *TRUSTED, *project_packages())
     if not isinstance(target, str) or not allowed(target, own):
-        raise _refused(target, key, "its package is not one that a config may build from")
+        raise _refused(target, key, "its package is not one that may be built from", can_allow=True)
     found = _imported(target, key)
     home = f"{getattr(found, '__module__', None)}"
     is_class, is_function = isinstance(found, type), isinstance(found, FunctionType | MethodType)
@@ -213,12 +213,15 @@ def _place(key: str) -> Where:
     return Where(key=key if key.endswith("_target_") else f"{key}._target_".lstrip("."))
 
 
-def _refused(target: Any, key: str, because: str) -> ConfigError:
-    package = target.partition(".")[0] if isinstance(target, str) else "package"
+def _refused(target: Any, key: str, because: str, *, can_allow: bool = False) -> ConfigError:
+    package = target.partition(".")[0] if isinstance(target, str) else ""
+    fix = "use it inside a class or function of your own package"
+    if can_allow and package not in LIBRARIES and _open([package]):
+        fix = f"run from the folder of {package}, or name {package} in `allow` if you trust it"
     return ConfigError(
         f"the target {shown(target)} is not allowed",
         because=because,
-        fix=f"wrap it in a class of your own package, or add {package} to `allow` in the config if you trust it",
+        fix=fix,
         where=_place(key),
         code="config-target",
     )

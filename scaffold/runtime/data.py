@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from scaffold.errors import DataError, Where
 from scaffold.runtime.backbones import Backbone
-from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.batch import Batch, distinct_rows, forward_names
 from scaffold.runtime.configs import plain
 from scaffold.runtime.features import FeatureStore
 from scaffold.runtime.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
@@ -71,7 +71,7 @@ class Batches(Dataset[Batch]):
         tensors = self.task.collate(store.take(key.indices), self.context, self.stage, rng)
         rows, owners = store.owners[key.indices], None
         if self.has_several:
-            rows, owners = _rows_of(rows)
+            rows, owners = distinct_rows(rows)
         samples = [self.encoded.rows[int(row)] for row in rows] if self.reads_samples else []
         if self.names_samples:
             tensors["samples"] = samples
@@ -138,11 +138,19 @@ class DataModule(pl.LightningDataModule):
 
     def rows(self, split: Stage) -> Rows:
         """Return the checked rows of a split; splits without a file of their own are taken out of training."""
-        if split == "train" or split not in self.files:
+        if split in self.files and split != "train":
+            if split not in self._rows:
+                self._rows[split] = self._read(split)
+            return self._rows[split]
+        if split in self._divided:
             return self._divided[split]
-        if split not in self._rows:
-            self._rows[split] = self._read(split)
-        return self._rows[split]
+        raise DataError(
+            f"there are no {split} rows",
+            because=f"neither a {split}.* file nor a part of training in data.split gives any",
+            fix=f"add such a file, or set data.split.{split}=0.1",
+            where=Where(key="data.split"),
+            code="data.splits",
+        )
 
     def origin(self, split: Stage, row: int) -> Origin:
         """Return the file and line of a row."""
@@ -245,7 +253,7 @@ def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_
     Errors: one DataError with the file and line of the first 20 rows that cannot be encoded.
     """
     encoder = _Encoder(task, context, stage, most=MOST_FINDINGS if on_bad_row == "error" else None)
-    store = FeatureStore(encoder.features(rows))
+    store = FeatureStore(encoder.features(rows), length=task.length)
     if encoder.bad and encoder.most is not None:
         raise bad_rows(encoder.bad)
     if len(store) == 0:
@@ -309,12 +317,3 @@ def settings_of(config: DictConfig) -> DataSettings:
 def make_options(options_type: type, config: DictConfig) -> Any:
     """Return `config.task` as the task's options; ConfigError as for `settings_of`."""
     return read_settings(options_type, plain(config, "task"), "task")
-
-
-def _rows_of(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the distinct rows in order and, where a row has several features, the place of each feature's row."""
-    rows, first, places = np.unique(owners, return_index=True, return_inverse=True)
-    if len(rows) == len(owners):
-        return owners, None
-    order = np.argsort(first)
-    return rows[order], np.argsort(order)[places]

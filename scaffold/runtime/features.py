@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -28,10 +28,15 @@ class FeatureStore(Sequence[dict[str, Any]]):
 
     Whole numbers come back as int64, others as float32; bool and uint8 arrays stay what they are. They are held in the
     narrowest type that fits, and arrays above `spool_above` bytes in an unnamed file that is mapped into memory.
-    lengths: (features,) of the longest 1-D entry, 1 where there is none. owners: (features,) the row of each.
+    lengths: (features,) by `length`, else of the longest 1-D entry, 1 where there is none. owners: (features,) the rows.
     """
 
-    def __init__(self, items: Iterable[tuple[int, Iterable[Features]]], spool_above: int = SPOOL_ABOVE) -> None:
+    def __init__(
+        self,
+        items: Iterable[tuple[int, Iterable[Features]]],
+        spool_above: int = SPOOL_ABOVE,
+        length: Callable[[Any], int] | None = None,
+    ) -> None:
         columns: dict[str, _Column] = {}
         owners, lengths = array("q"), array("i")
         for row, several in items:
@@ -40,7 +45,8 @@ class FeatureStore(Sequence[dict[str, Any]]):
                     columns = {name: _Column(name, value, spool_above) for name, value in features.items()}
                 elif features.keys() != columns.keys():
                     raise ValueError(f"Expected the features {listed(columns)} of every row, got {listed(features)}.")
-                lengths.append(max([1, *[columns[name].add(value) for name, value in features.items()]]))
+                longest = max([1, *[columns[name].add(value) for name, value in features.items()]])
+                lengths.append(length(features) if length else longest)
                 owners.append(row)
         self._columns = {name: column.finish() for name, column in columns.items()}
         self.lengths = np.array(lengths, dtype=np.int32)

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 
 @contextmanager
@@ -24,3 +25,20 @@ def collector_paused() -> Iterator[None]:
         if "torch" in sys.modules:
             gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interrupt end a script in one line: a traceback through a hundred modules says nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.excepthook = _without_traceback  # Python asks it only when nobody has caught the interrupt
+        raise
+
+
+def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -103,7 +103,7 @@ class BaseModule(pl.LightningModule):
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any) -> Self:  # type: ignore[override]
         """Load a model from a checkpoint alone; neither its config nor a network is needed."""
-        return load_model(checkpoint_path, map_location)  # type: ignore[return-value]
+        return load_model(checkpoint_path, map_location, [cls.__module__.partition(".")[0]])  # type: ignore[return-value]
 
     def on_train_epoch_start(self) -> None:
         """Start the averages of an epoch; Lightning leaves this out when it goes on within one."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.batch import Batch, distinct_rows, forward_names
 from scaffold.runtime.sampler import BatchPlan
 from scaffold.runtime.samples import BadRow, Sample
 
@@ -28,9 +29,21 @@ def predict(
         yield from zip(chunk, _predict_chunk(model, chunk, batch_size, max_tokens), strict=True)
 
 
-@torch.inference_mode()
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Switch dropout and the like off, and leave every part in the mode it was in."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None) -> list[Any]:
-    found: list[Any] = [None] * len(samples)
+    found: list[Any] = [BadRow("expected something to predict, got a row without features")] * len(samples)
     features, owners = [], []
     for row, sample in enumerate(samples):
         try:
@@ -43,9 +56,11 @@ def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None
     if not features:
         return found
     groups = np.asarray(owners)
-    lengths = [len(feature.get("input_ids", ())) for feature in features]
-    for key in BatchPlan(lengths, batch_size=batch_size, max_tokens=max_tokens, groups=groups):
-        _predict_batch(model, samples, [features[index] for index in key.indices], groups[key.indices], found)
+    lengths = [model.length(feature) for feature in features]
+    plan = BatchPlan(lengths, batch_size=batch_size, max_tokens=max_tokens, groups=groups)
+    with _evaluating(model):
+        for key in plan:
+            _predict_batch(model, samples, [features[index] for index in key.indices], groups[key.indices], found)
     return found
 
 
@@ -55,8 +70,7 @@ def _predict_batch(
     for feature in features:
         feature.pop("truncated", None)
     tensors = model.collate(features, model.context, "predict", np.random.default_rng(0))
-    rows = list(dict.fromkeys(owners.tolist()))
-    places = None if len(rows) == len(owners) else np.asarray([rows.index(owner) for owner in owners])
+    rows, places = distinct_rows(owners)
     batch = Batch(tensors, [samples[row] for row in rows], places).to(model.device)
     if "samples" in forward_names(type(model)):
         batch["samples"] = batch.samples

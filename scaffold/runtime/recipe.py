@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
+from transformers import PreTrainedModel
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
 from scaffold.runtime import checkpoints
@@ -53,6 +54,7 @@ def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.Lightn
     which a checkpoint would keep.
     """
     refuse_environment(config, "model")
+    backbone = backbone.unbuilt()
     OmegaConf.register_new_resolver("fact", lambda name: _fact(context, name), replace=True)
     arguments = {key: value for key, value in plain(config, "model").items() if not key.startswith("_")}
     cls = model_class(config)
@@ -62,17 +64,19 @@ def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.Lightn
     return model
 
 
-def load_model(path: str | Path, map_location: Any = "cpu") -> pl.LightningModule:
+def load_model(path: str | Path, map_location: Any = "cpu", allow: Iterable[str] = ()) -> pl.LightningModule:
     """Load a model from a checkpoint alone, ready for prediction.
 
-    Errors: ArtefactError when the file is damaged or holds no model of this runtime, RefusedError when the weights no
-    longer fit the code.
+    allow: packages that may hold the model's class, besides those in the current folder; they must be importable.
+
+    Errors: ArtefactError when the file is damaged or holds no model of this runtime, RefusedError when the code no
+    longer fits it.
     """
     checkpoint = checkpoints.load(Path(path), map_location)
-    return restore(checkpoint, path).eval()
+    return restore(checkpoint, path, allow).eval()
 
 
-def restore(checkpoint: Mapping[str, Any], path: str | Path) -> pl.LightningModule:
+def restore(checkpoint: Mapping[str, Any], path: str | Path, allow: Iterable[str] = ()) -> pl.LightningModule:
     """Make the model that a loaded checkpoint describes, with its weights."""
     state = checkpoint.get("scaffold")
     if not isinstance(state, Mapping):
@@ -82,12 +86,25 @@ def restore(checkpoint: Mapping[str, Any], path: str | Path) -> pl.LightningModu
             fix="give a checkpoint from a run folder, such as runs/latest/checkpoints/best.ckpt",
             where=Where(file=str(path)),
         )
-    cls = _checked_class(state["target"], f"{path}: target")
-    context = Context.from_state(state["context"], cls.options_type)  # type: ignore[attr-defined]
-    backbone = Backbone.from_state(state["backbone"], context.processor)
-    model = _construct(cls, state["arguments"], context, backbone)
+    cls = _checked_class(state["target"], "", allow)
+    try:
+        context = Context.from_state(state["context"], cls.options_type)
+        backbone = Backbone.from_state(state["backbone"], context.processor)
+        model = _construct(cls, state["arguments"], context, backbone)
+    except (ConfigError, TypeError) as error:
+        raise _outgrown(path, error) from error
     _load_weights(model, checkpoint["state_dict"], path)
     return model
+
+
+def _outgrown(path: str | Path, error: Exception) -> RefusedError:
+    return RefusedError(
+        f"{path} no longer fits the code",
+        because=f"the code has changed since it was saved: {getattr(error, 'what', error)}",
+        fix="go back to the code that was trained (manifest.json names its commit), or train again",
+        where=Where(file=str(path)),
+        code="checkpoint-code",
+    )
 
 
 def _hints(cls: type[Any]) -> dict[str, Any]:
@@ -110,14 +127,15 @@ def _construct(
 
 
 def _wake(model: pl.LightningModule) -> None:
-    # `from_pretrained` returns modules in evaluation mode and Lightning leaves them so: no dropout. Frozen parts rest
-    for part in model.children():
-        if any(parameter.requires_grad for parameter in part.parameters()):
+    # `from_pretrained` returns a model in evaluation mode and Lightning leaves it so: its dropout would be off
+    for part in model.modules():
+        resting = isinstance(part, PreTrainedModel) and not part.training
+        if resting and any(parameter.requires_grad for parameter in part.parameters()):
             part.train()
 
 
-def _checked_class(target: Any, key: str) -> type[Any]:
-    cls = locate(target, key)
+def _checked_class(target: Any, key: str, allow: Iterable[str] = ()) -> type[Any]:
+    cls = locate(target, key, allow)
     if not (isinstance(cls, type) and issubclass(cls, pl.LightningModule) and issubclass(cls, Task)):
         raise ConfigError(
             f"{shown(target)} is not a model of this runtime",

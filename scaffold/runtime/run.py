@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
@@ -25,6 +26,9 @@ from scaffold.runtime.settings import check_run
 
 FINAL_METRICS = "metrics.json"
 MAY_CHANGE = ("trainer", "logger", "patience", "data.num_workers", "data.path")  # of a run that goes on
+log = logging.getLogger(__name__)
+
+LATEST = "latest"
 RUN_DIR_VARIABLE = "SCAFFOLD_RUN_DIR"  # hands the folder to the processes that Lightning starts for other devices
 
 
@@ -101,12 +105,15 @@ class Run:
 
     def point_latest(self) -> None:
         """Let `latest`, beside the run folder, point at this run."""
-        link, draft = self.folder.parent / "latest", self.folder.parent / f".latest-{os.getpid()}"
+        link, draft = self.folder.parent / LATEST, self.folder.parent / f".{LATEST}-{os.getpid()}"
         if link.is_symlink() and link.resolve() == self.folder:
             return
-        draft.unlink(missing_ok=True)
-        draft.symlink_to(self.folder.name, target_is_directory=True)
-        draft.replace(link)
+        try:
+            draft.unlink(missing_ok=True)
+            draft.symlink_to(self.folder.name, target_is_directory=True)
+            draft.replace(link)
+        except OSError as fault:  # a file system without links, or a folder of that name, must not end a run
+            log.warning("%s does not point at this run: %s", link, fault.strerror)
 
     def finish(self, trainer: pl.Trainer) -> dict[str, float]:
         """Write the final metrics to metrics.json and return them."""
@@ -168,15 +175,23 @@ def _is_first_process() -> bool:
 
 def _make_folder(folder: Path, *, timed: bool) -> Path:
     candidate, number = folder, 2
+    if folder.name == LATEST:
+        raise ConfigError(
+            f"a run folder cannot be called {LATEST}",
+            because="that is the link to the newest run",
+            fix="give another run_dir",
+            where=Where(key="run_dir"),
+        )
     while True:
         try:
             candidate.mkdir(parents=True)
         except FileExistsError:
             if not timed:
+                has_checkpoint = (folder / "checkpoints" / "last.ckpt").is_file()
                 raise RefusedError(
                     f"the run folder {folder} exists already",
                     because="a run keeps its folder to itself",
-                    fix=f"give another run_dir, or, where it has a checkpoint, go on with it: resume={folder}",
+                    fix="give another run_dir" + f", or go on with it: resume={folder}" * has_checkpoint,
                     where=Where(key="run_dir"),
                     code="run-exists",
                 ) from None

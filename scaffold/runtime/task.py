@@ -106,6 +106,11 @@ class Task(ABC):
         """Turn features into the tensors of a batch; all randomness is here and comes from `rng`."""
 
     @classmethod
+    def length(cls, features: Features) -> int:
+        """Return the length by which features are batched: rows of like length share a batch."""
+        return len(features["input_ids"]) if "input_ids" in features else 1
+
+    @classmethod
     @abstractmethod
     def num_items(cls, batch: Batch) -> int | Tensor:
         """Count what the loss of a batch is an average of; it weights every logged loss."""

@@ -21,7 +21,7 @@ from scaffold.runtime.loggers import build_loggers
 from scaffold.runtime.run import Run
 from scaffold.runtime.saving import Checkpoints, Patience
 
-OURS = ("callbacks", "compile")
+TAKEN = {"logger": "logger", "default_root_dir": "run_dir", "use_distributed_sampler": ""}
 NOISE = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.seed",
@@ -37,12 +37,13 @@ def build_trainer(run: Run, model: pl.LightningModule) -> pl.Trainer:
     Errors: ConfigError for an argument that Lightning's Trainer does not have, or a value that it refuses.
     """
     arguments = plain(run.config, "trainer")
-    extra = {name: arguments.pop(name, None) for name in OURS}
-    own = [instantiate(item, "trainer.callbacks") for item in extra["callbacks"] or []]
+    _refuse_taken(arguments)
+    arguments = {name: _built(value, f"trainer.{name}") for name, value in arguments.items()}
+    own, plugins, compiled = (arguments.pop(name, None) for name in ("callbacks", "plugins", "compile"))
     quiet()
-    if extra["compile"]:
+    if compiled:
         model.compile(dynamic=True)
-    callbacks = [*standard_callbacks(run, model, arguments.get("enable_progress_bar", True)), *own]
+    callbacks = [*standard_callbacks(run, model, arguments.get("enable_progress_bar", True)), *(own or [])]
     loggers = build_loggers(run.config.logger, run.folder)
     with refusals_named():
         return pl.Trainer(
@@ -50,9 +51,26 @@ def build_trainer(run: Run, model: pl.LightningModule) -> pl.Trainer:
             default_root_dir=run.folder,
             logger=loggers,
             callbacks=callbacks,
-            plugins=[DurableCheckpointIO()],
+            plugins=[DurableCheckpointIO(), *(plugins or [])],
             use_distributed_sampler=False,  # the sampler knows its rank
         )
+
+
+def _built(value: Any, key: str) -> Any:
+    if isinstance(value, list):
+        return [_built(item, key) for item in value]
+    return instantiate(value, key) if isinstance(value, dict) and "_target_" in value else value
+
+
+def _refuse_taken(arguments: Mapping[str, Any]) -> None:
+    for name, setting in TAKEN.items():
+        if name in arguments:
+            raise ConfigError(
+                f"trainer.{name} is not a setting here",
+                because="the run sets it",
+                fix=f"use {setting} in conf/train.yaml" if setting else "leave it out",
+                where=Where(key=f"trainer.{name}"),
+            )
 
 
 @contextmanager

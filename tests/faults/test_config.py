@@ -123,7 +123,7 @@ def test_a_run_folder_that_exists_is_left_as_it_is(project):
     ended = project.train()
     assert ended.code == 3
     assert "exists already" in ended.err
-    assert f"fix: give another run_dir, or go on with it: resume={project.run()}" in ended.err
+    assert f"go on with it: resume={project.run()}" in ended.err
     assert {path: path.stat().st_mtime_ns for path in project.run().rglob("*")} == before
 
 

@@ -137,7 +137,9 @@ def test_the_best_score_is_known_in_a_run_folder_that_was_moved(project):
 
 def test_more_epochs_go_on_from_the_last_one(project, whole):
     assert project.train("optim.schedule=null").code == 0
-    assert project.resume("trainer.max_epochs=3").code == 0
+    ended = project.resume("trainer.max_epochs=3")
+    assert ended.code == 0
+    assert [line.split()[1] for line in ended.err.splitlines() if line.startswith("epoch")] == ["3/3"]
     longer = whole(project, "optim.schedule=null", "trainer.max_epochs=3")
     assert differences(content(longer), content(project.run())) == []
 
