@@ -21,6 +21,7 @@ _HOMES = {
     "Run": "run",
     "Stage": "task",
     "TARGETS": "targets",
+    "Target": "targets",
     "Sample": "samples",
     "Task": "task",
     "TorchFactory": "optim",

@@ -61,7 +61,8 @@ def check_run(config: DictConfig) -> None:
     check_types(RUN_TYPES, OmegaConf.to_container(own, resolve=True), "")  # type: ignore[arg-type]
     arguments = plain(config, "trainer")
     check_arguments(pl.Trainer, [name for name in arguments if name not in TRAINER_TYPES], "trainer")
-    check_types(get_type_hints(pl.Trainer.__init__) | TRAINER_TYPES, arguments, "trainer")
+    written = {name: value for name, value in arguments.items() if not _is_built(value)}
+    check_types(get_type_hints(pl.Trainer.__init__) | TRAINER_TYPES, written, "trainer")
 
 
 def read_settings(cls: type[T], values: Mapping[str, Any], key: str) -> T:
@@ -134,6 +135,10 @@ def described(hint: Any) -> str:
     if isinstance(origin, type):
         return "keys with values" if issubclass(origin, Mapping) else "a list"
     return WORDS.get(hint) or str(getattr(hint, "__name__", hint))
+
+
+def _is_built(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

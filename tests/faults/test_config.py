@@ -117,6 +117,11 @@ def test_yaml_that_is_not_valid_is_named_with_its_line(project, text, line, beca
     assert because in ended.err
 
 
+def test_a_part_of_the_trainer_may_be_built_by_the_config(project):
+    built = "+trainer.profiler={_target_: lightning.pytorch.profilers.PassThroughProfiler}"
+    assert project.train("trainer.max_epochs=1", built).code == 0
+
+
 def test_a_run_folder_that_exists_is_left_as_it_is(project):
     assert project.train("trainer.max_epochs=1").code == 0
     before = {path: path.stat().st_mtime_ns for path in project.run().rglob("*")}

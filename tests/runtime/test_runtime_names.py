@@ -10,10 +10,10 @@ import scaffold.runtime
 
 # a public name is a promise: one that is taken out or renamed breaks the projects that import it
 PROMISED = """
-    AttentionMaxPool Backbone BadRow BaseModule Batch ClassificationOutput Context Contract DataModule
-    Prediction Run Sample Stage TARGETS Task TorchFactory Vocabulary build build_trainer compose contracts
-    encode_text entry_point instantiate load_model locate max_pool mean_pool model_class pad pad_inputs
-    predict violations
+    AttentionMaxPool Backbone BadRow BaseModule Batch build build_trainer ClassificationOutput compose Context
+    Contract contracts DataModule encode_text entry_point instantiate load_model locate max_pool mean_pool
+    model_class pad pad_inputs predict Prediction Run Sample Stage Target TARGETS Task TorchFactory violations
+    Vocabulary
 """
 NAMES = PROMISED.split()
 HEAVY = ("torch", "lightning", "transformers", "hydra", "numpy", "torchmetrics")
