@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ import scaffold.cli.commands.new
 import scaffold.cli.guard
 import scaffold.project.create  # noqa: F401
 from scaffold.cli import main as command_line
+from scaffold.project.catalog import ROOT_VARIABLE, templates_root
 
 NAME = "mymodel"
 SAID = "said.txt"
@@ -145,6 +147,8 @@ def main() -> int:
     chosen = random.Random(wanted.seed)
     faults = 0
     with tempfile.TemporaryDirectory() as root:
+        # a copy, so that nobody's edit of a template looks like half a project
+        os.environ[ROOT_VARIABLE] = str(shutil.copytree(templates_root(), Path(root) / "templates"))
         folders = partial(fresh, Path(root), count())
         rounds = {signal.SIGKILL: wanted.kill, signal.SIGINT: wanted.interrupt, signal.SIGTERM: wanted.terminate}
         for number, times in rounds.items():

@@ -83,6 +83,12 @@ class ScaffoldError(Exception):
         }
 
 
+class ModelError(ScaffoldError):
+    """The person's model does not do what its task asks of it."""
+
+    family = "model"
+
+
 class UsageError(ScaffoldError):
     """The command line asks for something that does not exist or cannot be."""
 

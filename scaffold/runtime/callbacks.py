@@ -19,8 +19,10 @@ from scaffold.runtime.environment import discreet
 from scaffold.runtime.files import write_text
 from scaffold.runtime.loggers import CurveLogger
 from scaffold.runtime.manifest import manifest, refuse_other_data
+from scaffold.runtime.module import BaseModule
 from scaffold.runtime.rows import Finding
 from scaffold.runtime.run import Run
+from scaffold.runtime.trial import try_forward
 
 LOG_EVERY = 50
 REFRESH_EVERY = 25
@@ -49,6 +51,12 @@ class Guard(pl.Callback):
         # `processed`, not `completed`: the latter lags by one in what is saved at the end of a batch
         done = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["processed"]
         trainer.datamodule.resume(checkpoint["epoch"], done)  # type: ignore[attr-defined]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Try one batch; a model with a training step of its own, or one that is spread out, is left to itself."""
+        data = getattr(trainer, "datamodule", None)
+        if data is not None and trainer.world_size == 1 and type(pl_module).training_step is BaseModule.training_step:
+            try_forward(pl_module, data.first_batch("validation").to(pl_module.device))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the last loss, too."""
@@ -231,6 +239,8 @@ class Progress(TQDMProgressBar):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Print the epoch's figures."""
         super().on_train_epoch_end(trainer, pl_module)
+        if trainer.fit_loop.restarted_on_epoch_end:  # the process before this one trained and printed it
+            return
         if trainer.global_step == self.told or not trainer.is_global_zero:
             return
         # Lightning asks callbacks before the module, so this epoch's averages of training are not logged yet

@@ -201,6 +201,8 @@ def _code_fault(error: Exception) -> ScaffoldError:
     where = Where(file=_short(frame.f_code.co_filename), line=line)
     if isinstance(error, NotImplementedError) and frame is _innermost(error):
         return _unwritten(error, frame, where)
+    if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename):
+        where = Where(file=_short(error.filename), line=error.lineno)
     return ScaffoldError(
         f"{type(error).__name__} in {frame.f_code.co_qualname}",
         because=_first_line(error),

@@ -45,8 +45,10 @@ def violations(contract: Contract, output: Any, sizes: Mapping[str, int]) -> lis
 
     sizes: the dimensions that are known beforehand, such as rows and labels.
     """
-    found = _shape_violations(contract, output, dict(sizes))
-    return found + _loss_violations(output)
+    if isinstance(output, Tensor | tuple | list) or output is None:
+        fields = ", ".join([*contract.outputs, "loss"])
+        return [f"Expected an output with the fields {fields}, got {type(output).__name__}."]
+    return _shape_violations(contract, output, dict(sizes)) + _loss_violations(output)
 
 
 def _shape_violations(contract: Contract, output: Any, sizes: dict[str, int]) -> list[str]:

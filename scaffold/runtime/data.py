@@ -263,7 +263,7 @@ def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_
             fix="check task.min_length and the rows",
             where=Where(file=str(rows.files[0])),
             code="no-rows",
-        )
+        ).with_details([f"{origin}: {message}" for origin, message in encoder.bad[:MOST_FINDINGS]])
     encoder.report(len(rows))
     return Encoded(rows, store, [*encoder.bad, *encoder.short])
 

@@ -252,7 +252,9 @@ def _fitted(schema: Schema, header: list[str], name: str) -> tuple[str, ...]:
         name,
         "The header does not name the expected columns.",
         because=f"expected {listed(map(shown, ours))}, got {wrong}",
-        fix=f"say in {COLUMNS_KEY} which column is which, for example {COLUMNS_KEY}.{schema.names[0]}=<column>",
+        fix=f"carry it along with +{COLUMNS_KEY}.{surplus[0]}={surplus[0]}, or take it out of the file"
+        if surplus and not missing
+        else f"say in {COLUMNS_KEY} which column is which, for example {COLUMNS_KEY}.{schema.names[0]}=<column>",
         line=1,
     )
 

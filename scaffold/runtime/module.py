@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import lightning.pytorch as pl
 from torch import Tensor, nn
 
-from scaffold.errors import ConfigError
+from scaffold.errors import ConfigError, Where
 from scaffold.runtime.averages import Averages
 from scaffold.runtime.batch import Batch, forward_names
 from scaffold.runtime.optim import build_optimizers
@@ -79,6 +79,14 @@ class BaseModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and its schedule from `optim_conf`."""
+        if not self.optim_conf:
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name} has no optim_conf",
+                because="its constructor did not hand it on, or conf/model does not name it",
+                fix="call super().__init__(vocabulary=vocabulary, optim_conf=optim_conf), with optim_conf: ${optim}",
+                where=Where(key="model.optim_conf"),
+            )
         return build_optimizers(self.optim_conf, self)
 
     # What the runtime calls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from scaffold.runtime.batch import Batch, distinct_rows, forward_names
 from scaffold.runtime.sampler import BatchPlan
 from scaffold.runtime.samples import BadRow, Sample
+from scaffold.runtime.trial import evaluating
 
 CHUNK = 1024
 
@@ -27,19 +27,6 @@ def predict(
     stream = iter(samples)
     while chunk := list(islice(stream, CHUNK)):
         yield from zip(chunk, _predict_chunk(model, chunk, batch_size, max_tokens), strict=True)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Switch dropout and the like off, and leave every part in the mode it was in."""
-    training = [part for part in model.modules() if part.training]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None) -> list[Any]:
@@ -58,7 +45,7 @@ def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None
     groups = np.asarray(owners)
     lengths = [model.length(feature) for feature in features]
     plan = BatchPlan(lengths, batch_size=batch_size, max_tokens=max_tokens, groups=groups)
-    with _evaluating(model):
+    with evaluating(model), torch.inference_mode():
         for key in plan:
             _predict_batch(model, samples, [features[index] for index in key.indices], groups[key.indices], found)
     return found

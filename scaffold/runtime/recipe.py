@@ -65,14 +65,17 @@ def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.Lightn
 
 
 def load_model(path: str | Path, map_location: Any = "cpu", allow: Iterable[str] = ()) -> pl.LightningModule:
-    """Load a model from a checkpoint alone, ready for prediction.
+    """Load a model from a checkpoint, or a run folder's best one, ready for prediction.
 
     allow: packages that may hold the model's class, besides those in the current folder; they must be importable.
 
     Errors: ArtefactError when the file is damaged or holds no model of this runtime, RefusedError when the code no
     longer fits it.
     """
-    checkpoint = checkpoints.load(Path(path), map_location)
+    path = Path(path)
+    if (path / "checkpoints").is_dir():  # a run folder
+        path = path / "checkpoints" / "best.ckpt"
+    checkpoint = checkpoints.load(path, map_location)
     return restore(checkpoint, path, allow).eval()
 
 

@@ -78,3 +78,11 @@ def test_prediction_leaves_no_gradient(made):
     model, _ = made()
     list(predict(model.eval(), samples(model, 3)))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_model_in_training_mode_predicts_without_dropout_and_stays_in_it(made):
+    model, _ = made()
+    model.train()
+    rows = samples(model, 8)
+    assert [found.score for _, found in predict(model, rows)] == [found.score for _, found in predict(model, rows)]
+    assert model.training

@@ -184,3 +184,31 @@ def test_code_that_is_gone_is_named(saved, windows, opened):
     opened(windows)
     with pytest.raises(ConfigError, match=r"there is no 'windows\.model\.WindowModel'"):
         load_model(path)
+
+
+# What a second look found
+
+
+def test_each_model_keeps_a_record_of_its_own_encoder(made):
+    first, data = made()
+    second, _ = made()
+    assert first.recipe.backbone is not second.recipe.backbone
+
+
+def test_a_run_folder_stands_for_its_best_checkpoint(saved, tmp_path):
+    model, _, path = saved()
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    path.rename(folder / "best.ckpt")
+    found = load_model(tmp_path / "run").state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in model.state_dict().items())
+
+
+def test_code_that_takes_other_arguments_is_refused_as_outgrown(saved):
+    _, _, path = saved()
+    content = checkpoints.load(path)
+    content["scaffold"]["arguments"] = {**content["scaffold"]["arguments"], "dropuot": 0.1}
+    checkpoints.save(content, path)
+    with pytest.raises(RefusedError, match="no longer fits the code") as found:
+        load_model(path)
+    assert "dropuot" in found.value.because

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaffold.errors import DataError
+from scaffold.errors import ConfigError, DataError
 
 KINDS = {
     "single": [("play a song", "music"), ("set a timer", "timer"), ("will it rain", "weather"), ("a song", "music")],
@@ -213,3 +213,25 @@ def test_a_metric_that_has_no_value_is_null_in_the_files(project):
     found = json.loads(Path("runs/latest/metrics.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert found["test/pearson"] is None
     assert found["test/mae"] > 0
+
+
+def test_rows_of_several_labels_are_batched_by_their_tokens(new, opened):
+    opened(new("sequence-classifier", "mymodel", {"target": "multi"}))
+    store = prepared().encoded("train").store
+    assert store.lengths.tolist() == [len(store[row]["input_ids"]) for row in range(len(store))]
+
+
+def test_a_pretrained_default_comes_with_the_rates_that_it_wants(new):
+    folder = new("sequence-classifier", "mymodel", {"backbone": "pretrained"})
+    assert "lr: 5.0e-5" in (folder / "conf/optim/adamw.yaml").read_text()
+
+
+@pytest.mark.parametrize("override", ["+trainer.logger=false", "+trainer.default_root_dir=x"])
+def test_what_the_run_sets_itself_is_refused_in_the_trainer(project, override):
+    with pytest.raises(ConfigError, match="is not a setting here"):
+        train(override)
+
+
+def test_a_run_cannot_be_called_latest(project):
+    with pytest.raises(ConfigError, match="cannot be called latest"):
+        train("run_dir=runs/latest")

@@ -1,0 +1,66 @@
+"""One batch through a model before it is trained: what `forward` gets wrong is named here, not deep inside the loop."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from scaffold.errors import ModelError, Where, listed
+from scaffold.runtime.batch import Batch
+from scaffold.runtime.contracts import violations
+
+OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def try_forward(model: Any, batch: Batch) -> None:
+    """Raise ModelError when `forward` does not take a labelled batch, or does not return what the contract promises."""
+    problems = _signature_problems(model, batch)
+    if not problems:
+        with evaluating(model):
+            output = model(**batch)
+        sizes = {"rows": len(batch["input_ids"])} if "input_ids" in batch else {}
+        if "num_labels" in model.context.facts:
+            sizes["labels"] = model.context.facts["num_labels"]
+        problems = violations(model.contract, output, sizes)
+    if problems:
+        name = type(model).__name__
+        raise ModelError(
+            f"{name}.forward does not keep the contract of its task",
+            because=problems[0],
+            fix="return self.classify(logits, labels), or an output with these fields"
+            if "output" in problems[0]
+            else "change the arguments of forward, or what collate puts into the batch",
+            where=_place(type(model).forward),
+            code="model-contract",
+        ).with_details(problems[1:])
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Switch dropout and the like off, and leave every part in the mode it was in."""
+    training = [part for part in model.modules() if part.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _signature_problems(model: Any, batch: Batch) -> list[str]:
+    parameters = inspect.signature(type(model).forward).parameters
+    names = [name for name in parameters if name != "self"]
+    if any(parameter.kind in OPEN for parameter in parameters.values()):
+        return []
+    needed = [name for name in names if parameters[name].default is inspect.Parameter.empty]
+    takes = f"forward takes {listed(names)}; a labelled batch holds {listed(batch)}"
+    surplus = [f"{takes}: it has no argument {key}" for key in batch if key not in names]
+    return surplus + [f"{takes}: nothing gives {name}" for name in needed if name not in batch]
+
+
+def _place(forward: Any) -> Where:
+    file, line = inspect.getsourcefile(forward), inspect.getsourcelines(forward)[1]
+    return Where(file=os.path.relpath(file) if file else None, line=line)
