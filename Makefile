@@ -34,9 +34,10 @@ format: .venv/dev ## let ruff mend what it can
 docs: .venv/dev ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-kills: .venv/dev ## the long fault tests: 1,400 kills of `scaffold new`, 300 of a checkpoint write
+kills: .venv/dev ## the long fault tests: 1,400 kills of `scaffold new`, 300 of a checkpoint write, 80 resumes
 	$(BIN)/python benchmarks/kill_new.py
 	$(BIN)/python benchmarks/kill_checkpoint.py
+	$(BIN)/python benchmarks/resume_cuts.py
 
 bench: .venv/dev ## every benchmark; each is a command of its own, see docs/benchmarks.md
 	$(BIN)/python benchmarks/startup.py

@@ -34,7 +34,7 @@ def stop(*_):
 
 class WhenTorchIsThere:
     def find_spec(self, name, path=None, target=None):
-        if name == "scaffold.runtime.training":
+        if name == "scaffold.runtime.training.trainer":
             sys.modules["torch.optim.optimizer"].register_optimizer_step_post_hook(stop)
 
 sys.meta_path.insert(0, WhenTorchIsThere())

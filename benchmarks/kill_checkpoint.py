@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from scaffold.errors import ScaffoldError
-from scaffold.runtime import checkpoints
+from scaffold.runtime.training import checkpoints
 
 OTHER_FILE_SYSTEM = Path("/dev/shm")
 LONGEST_LIFE = 0.12  # seconds: a few saves of the state below

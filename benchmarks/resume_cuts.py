@@ -26,11 +26,12 @@ from typing import Any
 
 import torch
 
-import scaffold.runtime.from_scratch  # what a training loads, so that no fork of this process spends its life on it
+# what a training loads, so that no fork of this process spends its life on it
+import scaffold.runtime.encoders.scratch_source
 import scaffold.runtime.module
-import scaffold.runtime.training  # noqa: F401
+import scaffold.runtime.training.trainer  # noqa: F401
 from scaffold.cli import main as command_line
-from scaffold.runtime import checkpoints
+from scaffold.runtime.training import checkpoints
 
 BATCHES = 7  # of an epoch of the template's sample
 SETTINGS = ("backbone.hidden_size=16", "trainer.accelerator=cpu", "seed=5")

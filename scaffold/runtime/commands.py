@@ -14,16 +14,16 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import DataError, EnvironmentFault, RefusedError, Where
-from scaffold.runtime.backbones import Backbone
 from scaffold.runtime.data import DataModule, settings_of
+from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.module import BaseModule
 from scaffold.runtime.prediction import predict
-from scaffold.runtime.readers import Finding, Schema, stream_rows
+from scaffold.runtime.reading.readers import Finding, Schema, stream_rows
 from scaffold.runtime.recipe import load_model
-from scaffold.runtime.run import Run
 from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
-from scaffold.runtime.training import quiet_trainer
+from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.trainer import quiet_trainer
 
 STANDARD = "-"
 

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any, TextIO, TypeVar
 
 from scaffold.errors import ConfigError, EnvironmentFault, OutOfMemory, ScaffoldError, Where, shown
-from scaffold.runtime.environment import discreet
-from scaffold.runtime.signals import ended_by_signals
+from scaffold.runtime.config.secrets import discreet
+from scaffold.runtime.training.signals import ended_by_signals
 
 T = TypeVar("T")
 INTERRUPTED, TERMINATED = 130, 143
@@ -73,7 +73,7 @@ def explained(error: Exception) -> ScaffoldError:
     if isinstance(error, ScaffoldError):
         return error
     if any(_is_of_config(cls.__module__) for cls in type(error).__mro__) or _is_of_config(_home_of(error)):
-        from scaffold.runtime.config_errors import config_error  # here, so that printing alone loads no Hydra
+        from scaffold.runtime.config.errors import config_error  # here, so that printing alone loads no Hydra
 
         return config_error(error)
     if type(error).__name__ == "MisconfigurationException":

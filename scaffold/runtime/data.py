@@ -15,17 +15,17 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader, Dataset
 
 from scaffold.errors import DataError, Where
-from scaffold.runtime.backbones import Backbone
 from scaffold.runtime.batch import Batch, distinct_rows, forward_names
-from scaffold.runtime.configs import plain
+from scaffold.runtime.config.objects import plain
+from scaffold.runtime.config.settings import Natural, Positive, read_settings
+from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.features import FeatureStore
-from scaffold.runtime.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
-from scaffold.runtime.rows import MOST_FINDINGS, OnBadRow
+from scaffold.runtime.reading.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
+from scaffold.runtime.reading.rows import MOST_FINDINGS, OnBadRow
 from scaffold.runtime.sampler import BatchKey, BatchPlan
 from scaffold.runtime.samples import BadRow, Origin
-from scaffold.runtime.settings import Natural, Positive, read_settings
-from scaffold.runtime.signals import leave_to_main_process
 from scaffold.runtime.task import Context, Features, Stage, Task, uses_score
+from scaffold.runtime.training.signals import leave_to_main_process
 from scaffold.runtime.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ class FeatureStore(Sequence[dict[str, Any]]):
 
     Whole numbers come back as int64, others as float32; bool and uint8 arrays stay what they are. They are held in the
     narrowest type that fits, and arrays above `spool_above` bytes in an unnamed file that is mapped into memory.
-    lengths: (features,) by `length`, else of the longest 1-D entry, 1 where there is none. owners: (features,) the rows.
+    lengths: (features,) by `length`, else of the longest 1-D entry, 1 without any. owners: (features,) the rows.
     """
 
     def __init__(

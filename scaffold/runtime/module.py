@@ -10,12 +10,12 @@ import lightning.pytorch as pl
 from torch import Tensor, nn
 
 from scaffold.errors import ConfigError, Where
-from scaffold.runtime.averages import Averages
 from scaffold.runtime.batch import Batch, forward_names
-from scaffold.runtime.optim import build_optimizers
 from scaffold.runtime.recipe import Recipe, load_model
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Task, uses_score
+from scaffold.runtime.training.averages import Averages
+from scaffold.runtime.training.optim import build_optimizers
 from scaffold.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

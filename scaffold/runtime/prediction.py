@@ -12,7 +12,7 @@ import torch
 from scaffold.runtime.batch import Batch, distinct_rows, forward_names
 from scaffold.runtime.sampler import BatchPlan
 from scaffold.runtime.samples import BadRow, Sample
-from scaffold.runtime.trial import evaluating
+from scaffold.runtime.training.trial import evaluating
 
 CHUNK = 1024
 

@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedModel
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
-from scaffold.runtime import checkpoints
-from scaffold.runtime.backbones import Backbone
-from scaffold.runtime.configs import check_arguments, locate, plain, refuse_environment
-from scaffold.runtime.settings import check_types, simple_types
+from scaffold.runtime.config.objects import check_arguments, locate, plain, refuse_environment
+from scaffold.runtime.config.settings import check_types, simple_types
+from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.task import Context, Task
+from scaffold.runtime.training import checkpoints
 
 
 @dataclass(frozen=True)

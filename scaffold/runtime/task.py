@@ -11,8 +11,8 @@ import numpy as np
 
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import Contract
+from scaffold.runtime.encoders.tokenizers import processor_from_state, processor_state
 from scaffold.runtime.samples import Sample
-from scaffold.runtime.tokenizers import processor_from_state, processor_state
 from scaffold.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

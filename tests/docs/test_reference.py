@@ -96,7 +96,7 @@ def test_every_option_of_a_command_is_explained(module, command):
 
 def test_every_exit_code_has_a_row():
     from scaffold.errors import ScaffoldError
-    from scaffold.runtime.signals import EXIT_CODES
+    from scaffold.runtime.training.signals import EXIT_CODES
 
     [table] = re.findall(r"## Exit codes\n(.*)", page("cli.md"), re.DOTALL)
     explained = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in row.split(", ")}
@@ -168,8 +168,8 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_setting_is_explained(conf):
     from scaffold.runtime import TorchFactory
-    from scaffold.runtime.backbone_options import PretrainedOptions, ScratchOptions
     from scaffold.runtime.data import DataSettings
+    from scaffold.runtime.encoders.options import PretrainedOptions, ScratchOptions
 
     settings = yaml.safe_load((conf / "train.yaml").read_text(encoding="utf-8"))
     names = set(settings) - {"defaults", "hydra"} | set(inspect.signature(TorchFactory).parameters)

@@ -196,7 +196,7 @@ def test_rows_that_are_skipped_are_told_and_listed(project):
 
 
 def test_rows_in_are_rows_used_and_rows_listed(project):
-    from scaffold.runtime import checkpoints
+    from scaffold.runtime.training import checkpoints
 
     bad = {3: "alone\n", 10: "a\tb\tc\n", 11: "\0\tmusic\n", 30: " \tmusic\n"}
     lines = [bad.get(number, line) for number, line in enumerate(SOUND.splitlines(keepends=True))]

@@ -25,7 +25,7 @@ def spoil(project, code: str) -> None:
 
 
 def checkpoints_of(project):
-    from scaffold.runtime import checkpoints
+    from scaffold.runtime.training import checkpoints
 
     return {file.stem: checkpoints.load(file) for file in project.run().glob("checkpoints/*.ckpt")}
 

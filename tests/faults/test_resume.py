@@ -29,7 +29,7 @@ def whole(tmp_path_factory):
 
 def content(folder):
     """Return all that a run found, without what depends on the clock."""
-    from scaffold.runtime import checkpoints
+    from scaffold.runtime.training import checkpoints
 
     found = {name: checkpoints.load(folder / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")}
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

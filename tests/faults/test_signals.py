@@ -16,7 +16,8 @@ def send(name: str) -> str:
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_signal_saves_at_the_next_optimizer_step(project, name):
-    from scaffold.runtime import checkpoints, load_model
+    from scaffold.runtime import load_model
+    from scaffold.runtime.training import checkpoints
 
     ended = project.train("trainer.accumulate_grad_batches=2", project.trouble(name, 2))
     assert ended.code == CODES[name]

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from scaffold.runtime.averages import Averages
+from scaffold.runtime.training.averages import Averages
 
 
 def test_an_average_weights_each_batch_by_its_items():

@@ -24,8 +24,8 @@ from transformers import (
 )
 
 from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, RefusedError
-from scaffold.runtime.backbones import Backbone
-from scaffold.runtime.tokenizers import processor_from_state, processor_state, train_tokenizer
+from scaffold.runtime.encoders.backbones import Backbone
+from scaffold.runtime.encoders.tokenizers import processor_from_state, processor_state, train_tokenizer
 
 TEXTS = ["my card has not arrived", "where is my card", "the machine swallowed it"] * 3
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "my", "card", "where", "is", "it"]
@@ -126,7 +126,7 @@ def test_a_saved_scratch_encoder_loads_as_a_pretrained_one(tmp_path):
 
 def test_a_scratch_backbone_loads_no_other_models_code_and_no_lightning():
     program = (
-        "import sys; from scaffold.runtime.backbones import Backbone; early = 'transformers' in sys.modules;"
+        "import sys; from scaffold.runtime.encoders.backbones import Backbone; early = 'transformers' in sys.modules;"
         "b = Backbone('scratch'); b.fit_processor(['some text']); b.build();"
         "print(early, 'lightning' in sys.modules, 'transformers.models.bert.modeling_bert' in sys.modules)"
     )

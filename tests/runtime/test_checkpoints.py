@@ -23,8 +23,8 @@ from torch.utils.cpp_extension import load as load_extension
 from torch.utils.data import DataLoader
 
 from scaffold.errors import ArtefactError, RefusedError, UsageError
-from scaffold.runtime import checkpoints
-from scaffold.runtime.checkpoint_io import DurableCheckpointIO
+from scaffold.runtime.training import checkpoints
+from scaffold.runtime.training.checkpoint_io import DurableCheckpointIO
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaffold.errors import ConfigError
-from scaffold.runtime.config_errors import config_error
-from scaffold.runtime.configs import (
+from scaffold.runtime.config.errors import config_error
+from scaffold.runtime.config.objects import (
     allowed,
     check_arguments,
     compose,
@@ -59,9 +59,10 @@ transformers.AutoModel.from_pretrained transformers.dynamic_module_utils.get_cla
 transformers.dynamic_module_utils.importlib.import_module transformers.utils.is_torch_available
 transformers.models.auto.auto_factory.importlib.import_module transformers.trainer.os.remove
 transformers.trainer.shutil.rmtree transformers.models.rag.retrieval_rag.pickle.load
-transformers.models.rag.retrieval_rag.LegacyIndex scaffold.errors.shown scaffold.runtime.checkpoints.os.system
-scaffold.runtime.checkpoints.torch.load scaffold.runtime.configs.instantiate
-scaffold.runtime.configs.importlib.import_module scaffold.runtime.instantiate scaffold.runtime.configs.locate
+transformers.models.rag.retrieval_rag.LegacyIndex scaffold.errors.shown scaffold.runtime.training.checkpoints.os.system
+scaffold.runtime.training.checkpoints.torch.load scaffold.runtime.config.objects.instantiate
+scaffold.runtime.config.objects.importlib.import_module scaffold.runtime.instantiate
+scaffold.runtime.config.objects.locate
 scaffold.runtime.console.sys.exit scaffold.cli.main hydra.utils.instantiate hydra.utils.call omegaconf.OmegaConf.load
 yaml.unsafe_load fsspec.open jinja2.Template click.launch copier.run_copy
 """.split()  # noqa: SIM905 - a list would take a page
@@ -159,7 +160,7 @@ def test_a_further_package_is_found_when_it_is_allowed():
 
 
 def test_what_the_config_allows_is_found_from_then_on(conf, monkeypatch):
-    monkeypatch.setattr("scaffold.runtime.configs.TRUSTED", set())
+    monkeypatch.setattr("scaffold.runtime.config.objects.TRUSTED", set())
     compose(conf, "+allow=[numpy.polynomial]")
     assert locate("numpy.polynomial.Polynomial", "model").__name__ == "Polynomial"
     with pytest.raises(ConfigError):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.formats import FORMATS, Tsv
-from scaffold.runtime.readers import Schema, format_of, read_rows, register_format
+from scaffold.runtime.reading.formats import FORMATS, Tsv
+from scaffold.runtime.reading.readers import Schema, format_of, read_rows, register_format
 from scaffold.runtime.samples import Sample
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scaffold.errors import ConfigError
-from scaffold.runtime.training import quiet_trainer
+from scaffold.runtime.training.trainer import quiet_trainer
 
 
 def trainer(**arguments):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scaffold.errors import ConfigError
-from scaffold.runtime.optim import TorchFactory, build_optimizers, rate_at
+from scaffold.runtime.training.optim import TorchFactory, build_optimizers, rate_at
 
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.1, "weight_decay": 0.5}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scaffold.runtime.pooling import AttentionMaxPool, max_pool, mean_pool
+from scaffold.runtime.encoders.pooling import AttentionMaxPool, max_pool, mean_pool
 
 
 def attention_max_pool(hidden, mask):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.readers import Schema, find_splits, read_rows, split_rows
+from scaffold.runtime.reading.readers import Schema, find_splits, read_rows, split_rows
 from scaffold.runtime.samples import Sample
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError
-from scaffold.runtime import build, checkpoints, load_model, model_class
-from scaffold.runtime.checkpoint_io import DurableCheckpointIO
-from scaffold.runtime.training import quiet_trainer
+from scaffold.runtime import build, load_model, model_class
+from scaffold.runtime.training import checkpoints
+from scaffold.runtime.training.checkpoint_io import DurableCheckpointIO
+from scaffold.runtime.training.trainer import quiet_trainer
 
 
 def trainer(**arguments):
@@ -190,7 +191,7 @@ def test_code_that_is_gone_is_named(saved, windows, opened):
 
 
 def test_each_model_keeps_a_record_of_its_own_encoder(made):
-    first, data = made()
+    first, _ = made()
     second, _ = made()
     assert first.recipe.backbone is not second.recipe.backbone
 

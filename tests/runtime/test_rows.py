@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from scaffold.errors import DataError, EnvironmentFault
-from scaffold.runtime.readers import Finding, Schema, read_rows, stream_rows
+from scaffold.runtime.reading.readers import Finding, Schema, read_rows, stream_rows
 from scaffold.runtime.samples import Origin, Sample
 
 

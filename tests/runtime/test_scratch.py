@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scaffold.errors import ConfigError
-from scaffold.runtime.scratch import ScratchConfig, ScratchEncoder
-from scaffold.runtime.tokenizers import train_tokenizer
+from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
+from scaffold.runtime.encoders.tokenizers import train_tokenizer
 
 TEXTS = ["My card has not arrived", "my card was swallowed by the machine", "Where is it?", "the café is closed"] * 3
 

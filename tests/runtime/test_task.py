@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from scaffold.runtime.encoders.tokenizers import train_tokenizer
 from scaffold.runtime.task import Context, Prediction, Task, uses_score
-from scaffold.runtime.tokenizers import train_tokenizer
 from scaffold.runtime.vocabulary import Vocabulary
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scaffold.runtime.encoders.tokenizers import train_tokenizer
 from scaffold.runtime.text import encode_text, pad_inputs
-from scaffold.runtime.tokenizers import train_tokenizer
 
 TEXTS = ["the card has not arrived yet", "where is my card", "it rains"] * 3
 

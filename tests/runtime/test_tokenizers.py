@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer, BertTokenizer
 
 from scaffold.errors import ArtefactError, DataError, EnvironmentFault
-from scaffold.runtime.tokenizers import processor_from_state, processor_state, train_tokenizer
+from scaffold.runtime.encoders.tokenizers import processor_from_state, processor_state, train_tokenizer
 
 TEXTS = ["My card has not arrived", "my card was swallowed", "Where is my card?", "the café is closed"] * 3
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -17,7 +17,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def test_the_same_texts_give_the_same_tokenizer_in_every_process():
     program = (
-        "from scaffold.runtime.tokenizers import train_tokenizer;"
+        "from scaffold.runtime.encoders.tokenizers import train_tokenizer;"
         "words = [f'word{i % 97} and {i % 31}ing or {i * i % 1009}' for i in range(3000)];"
         "print(train_tokenizer(words, 900).backend_tokenizer.to_str())"
     )

@@ -8,7 +8,7 @@ from torch import nn
 
 from scaffold.errors import ConfigError, ModelError
 from scaffold.runtime import ClassificationOutput
-from scaffold.runtime.trial import evaluating, try_forward
+from scaffold.runtime.training.trial import evaluating, try_forward
 
 
 def refused(model, data):

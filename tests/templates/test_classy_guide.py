@@ -166,7 +166,7 @@ def test_the_monitored_metric_finds_the_name_that_the_guide_logs(follow):
 
 
 def checkpoint(project: Path) -> dict[str, Any]:
-    from scaffold.runtime import checkpoints
+    from scaffold.runtime.training import checkpoints
 
     return checkpoints.load(project / "runs" / "one" / "checkpoints" / "best.ckpt")
 

@@ -106,7 +106,8 @@ def composed(project: Path, *overrides: str):
 
 @pytest.mark.parametrize("template, name, answers, bare", WHOLE)
 def test_it_trains_comes_back_and_predicts_in_order(new, opened, tiny_bert, template, name, answers, bare):
-    from scaffold.runtime import checkpoints, load_model
+    from scaffold.runtime import load_model
+    from scaffold.runtime.training import checkpoints
     from scaffold.runtime.commands import predict_file
 
     if answers.get("backbone") == "pretrained":
@@ -138,7 +139,7 @@ def predicted_rows(path: Path) -> list[dict[str, object]]:
 
 def rows_of(source: Path, model, config) -> list[dict[str, object]]:
     from scaffold.runtime.data import settings_of
-    from scaffold.runtime.readers import Schema, stream_rows
+    from scaffold.runtime.reading.readers import Schema, stream_rows
 
     schema = Schema(model.sample_type, settings_of(config).columns, carry=True)
     rows = [sample.as_row() for sample in stream_rows(source, schema)]

@@ -13,7 +13,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
 
 from scaffold.errors import ConfigError, shown
-from scaffold.runtime.ngrams import ngram_table
+from scaffold.runtime.encoders.ngrams import ngram_table
 
 BLOCKS = ("conv", "attention")
 

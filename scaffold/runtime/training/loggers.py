@@ -60,7 +60,7 @@ class CurveLogger(Logger):
         """Do nothing: config.yaml has them."""
 
     @rank_zero_only
-    def finalize(self, status: str) -> None:  # noqa: ARG002
+    def finalize(self, status: str) -> None:
         """Write the last row."""
         self._flush()
 

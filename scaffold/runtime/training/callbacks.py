@@ -14,15 +14,15 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from scaffold.errors import DivergedError, listed
+from scaffold.runtime.config.secrets import discreet
 from scaffold.runtime.console import say
-from scaffold.runtime.environment import discreet
 from scaffold.runtime.files import write_text
-from scaffold.runtime.loggers import CurveLogger
-from scaffold.runtime.manifest import manifest, refuse_other_data
 from scaffold.runtime.module import BaseModule
-from scaffold.runtime.rows import Finding
-from scaffold.runtime.run import Run
-from scaffold.runtime.trial import try_forward
+from scaffold.runtime.reading.rows import Finding
+from scaffold.runtime.training.loggers import CurveLogger
+from scaffold.runtime.training.manifest import manifest, refuse_other_data
+from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.trial import try_forward
 
 LOG_EVERY = 50
 REFRESH_EVERY = 25

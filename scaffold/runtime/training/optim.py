@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.configs import check_arguments, instantiate, locate
+from scaffold.runtime.config.objects import check_arguments, instantiate, locate
 
 KEY = "optim_conf"
 Schedule = Literal["constant", "linear", "cosine"]

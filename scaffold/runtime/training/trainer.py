@@ -14,12 +14,12 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from omegaconf import DictConfig
 
 from scaffold.errors import ConfigError, Where, shown
-from scaffold.runtime.callbacks import Guard, Progress, RunFiles
-from scaffold.runtime.checkpoint_io import DurableCheckpointIO
-from scaffold.runtime.configs import instantiate, plain
-from scaffold.runtime.loggers import build_loggers
-from scaffold.runtime.run import Run
-from scaffold.runtime.saving import Checkpoints, Patience
+from scaffold.runtime.config.objects import instantiate, plain
+from scaffold.runtime.training.callbacks import Guard, Progress, RunFiles
+from scaffold.runtime.training.checkpoint_io import DurableCheckpointIO
+from scaffold.runtime.training.loggers import build_loggers
+from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.saving import Checkpoints, Patience
 
 TAKEN = {"logger": "logger", "default_root_dir": "run_dir", "use_distributed_sampler": ""}
 NOISE = (
@@ -132,7 +132,7 @@ class Unprofiled(PassThroughProfiler):
 
     _nothing = nullcontext()
 
-    def profile(self, action_name: str) -> Any:  # type: ignore[override]  # noqa: ARG002
+    def profile(self, action_name: str) -> Any:  # type: ignore[override]
         """Return a context that does nothing."""
         return self._nothing
 

@@ -9,9 +9,9 @@ from typing import Any
 from transformers import BertConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from scaffold.errors import ConfigError, RefusedError, Where, shown
-from scaffold.runtime.backbone_options import ScratchOptions, plain_options, read_options, refuse_unknown
-from scaffold.runtime.scratch import ScratchConfig, ScratchEncoder
-from scaffold.runtime.tokenizers import train_tokenizer
+from scaffold.runtime.encoders.options import ScratchOptions, plain_options, read_options, refuse_unknown
+from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
+from scaffold.runtime.encoders.tokenizers import train_tokenizer
 
 BERT_POSITIONS = 512
 

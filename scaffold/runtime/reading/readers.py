@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from scaffold.errors import ConfigError, DataError, Where, listed, shown
-from scaffold.runtime.formats import FORMATS, Schema, format_of, register_format
-from scaffold.runtime.lines import file_error
-from scaffold.runtime.rows import Finding, Rows, bad_rows, read_rows, stream_rows
+from scaffold.runtime.reading.formats import FORMATS, Schema, format_of, register_format
+from scaffold.runtime.reading.lines import file_error
+from scaffold.runtime.reading.rows import Finding, Rows, bad_rows, read_rows, stream_rows
 from scaffold.runtime.sampler import shuffled
 
 __all__ = [

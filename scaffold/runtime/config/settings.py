@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import ConfigError, Where, shown
-from scaffold.runtime.configs import check_arguments, plain
+from scaffold.runtime.config.objects import check_arguments, plain
 
 T = TypeVar("T")
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}

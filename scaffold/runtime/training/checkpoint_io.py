@@ -8,11 +8,11 @@ from typing import Any
 
 from lightning.pytorch.plugins import CheckpointIO
 
-from scaffold.runtime import checkpoints
+from scaffold.runtime.training import checkpoints
 
 
 class DurableCheckpointIO(CheckpointIO):
-    """Saves, verifies and loads checkpoints by `scaffold.runtime.checkpoints`; give it to `Trainer(plugins=[…])`."""
+    """Saves, verifies and loads by the functions of `checkpoints`; give it to `Trainer(plugins=[…])`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint that survives a kill; Lightning calls this on the first rank only."""
@@ -24,7 +24,7 @@ class DurableCheckpointIO(CheckpointIO):
         self,
         path: str | Path,
         map_location: Any = "cpu",
-        weights_only: bool | None = None,  # noqa: ARG002 - Lightning's interface; it is always true here
+        weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Return a verified checkpoint; nothing in it runs code, whatever `weights_only` asks for."""
         return checkpoints.load(path, map_location)

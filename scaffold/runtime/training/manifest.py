@@ -16,7 +16,7 @@ import torch
 import scaffold
 from scaffold.errors import RefusedError, Where, listed
 from scaffold.runtime.files import sha256
-from scaffold.runtime.run import Run, project_facts
+from scaffold.runtime.training.run import Run, project_facts
 
 PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "hydra-core", "tokenizers", "numpy")
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scaffold.errors import DataError, Where
-from scaffold.runtime.formats import Decode, Format, Schema, format_of
-from scaffold.runtime.lines import Line, cut_lines, file_error, open_data, without_empty
+from scaffold.runtime.reading.formats import Decode, Format, Schema, format_of
+from scaffold.runtime.reading.lines import Line, cut_lines, file_error, open_data, without_empty
 from scaffold.runtime.samples import BadRow, Origin, Sample
 
 OnBadRow = Literal["error", "skip"]

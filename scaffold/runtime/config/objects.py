@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.config_errors import CONFIG_EXCEPTIONS, config_error, near
+from scaffold.runtime.config.errors import CONFIG_EXCEPTIONS, config_error, near
 
 # where a class may be defined: a module re-exports whatever it imports (torch.optim.optimizer.functools), so both the
 # written name and the home of what it leads to are checked
@@ -40,7 +40,7 @@ SHORT = ("lightning.pytorch", "transformers")
 # what would do the very things that the checks here refuse: build by name, run commands, read pickles, serve
 CLOSED = (
     "scaffold.runtime.__main__",
-    "scaffold.runtime.configs",
+    "scaffold.runtime.config.objects",
     "scaffold.runtime.console",
     "transformers.models.rag",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
@@ -14,15 +15,16 @@ from typing import Any, Self
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
-from scaffold.runtime.configs import trust
+from scaffold.runtime.config.objects import trust
+from scaffold.runtime.config.secrets import hide_environment
+from scaffold.runtime.config.settings import check_run
 from scaffold.runtime.console import print_metrics, say
-from scaffold.runtime.environment import hide_environment
 from scaffold.runtime.files import write_text
-from scaffold.runtime.settings import check_run
 
 FINAL_METRICS = "metrics.json"
 MAY_CHANGE = ("trainer", "logger", "patience", "data.num_workers", "data.path")  # of a run that goes on
@@ -53,6 +55,7 @@ class Run:
         check_run(config)
         run = cls._resumed(config) if config.get("resume") else cls._new(config)
         if _is_first_process():
+            _announce_job()
             (run.folder / FINAL_METRICS).unlink(missing_ok=True)  # who has it is finished
             write_text(run.folder / "config.yaml", OmegaConf.to_yaml(_without(run.config, "resume"), resolve=False))
         pl.seed_everything(run.config.seed, verbose=False)
@@ -140,6 +143,7 @@ class Run:
             # not from the environment: an earlier run of this process, as in a sweep, has left its own there
             folder = _make_folder(Path(config.run_dir).absolute(), timed=_is_timed(config))
             os.environ[RUN_DIR_VARIABLE] = str(folder)
+            atexit.register(_discard_unused, folder)
             return cls(folder, config, started=time.time())
         folder = Path(os.environ.get(RUN_DIR_VARIABLE) or config.run_dir).absolute()
         if RUN_DIR_VARIABLE not in os.environ and _is_timed(config):
@@ -166,6 +170,20 @@ class Run:
         check_run(merged)
         _refuse_finished(run, merged)
         return cls(run.folder, merged, resume_from=run.last, started=time.time())
+
+
+def _announce_job() -> None:
+    """Say which job of a sweep begins."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        job = HydraConfig.get().job
+        say(f"job {job.num + 1}: {job.override_dirname}")
+
+
+def _discard_unused(folder: Path) -> None:
+    """Remove the folder of a run that failed before anything was found out."""
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == ["config.yaml"]:
+        (folder / "config.yaml").unlink()
+        folder.rmdir()
 
 
 def _is_first_process() -> bool:

@@ -16,9 +16,9 @@ import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, shown
-from scaffold.runtime.backbone_options import PretrainedOptions, plain_options, read_options, refuse_unknown
-from scaffold.runtime.from_scratch import plain_config
-from scaffold.runtime.scratch import ScratchConfig, ScratchEncoder
+from scaffold.runtime.encoders.options import PretrainedOptions, plain_options, read_options, refuse_unknown
+from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
+from scaffold.runtime.encoders.scratch_source import plain_config
 
 NAME = Where(key="backbone.name")
 

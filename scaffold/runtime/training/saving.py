@@ -14,8 +14,8 @@ from torch import Tensor
 
 from scaffold.errors import ConfigError, DivergedError, Where, listed
 from scaffold.runtime.console import say
-from scaffold.runtime.run import Run
-from scaffold.runtime.signals import Interrupted, Signals
+from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.signals import Interrupted, Signals
 
 
 class Checkpoints(ModelCheckpoint):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.cells import load_object, split_commas, split_tabs
-from scaffold.runtime.lines import MAX_ROW_BYTES, Line, file_error, text_of
+from scaffold.runtime.reading.cells import load_object, split_commas, split_tabs
+from scaffold.runtime.reading.lines import MAX_ROW_BYTES, Line, file_error, text_of
 from scaffold.runtime.samples import BadRow, Sample
 
 Decode = Callable[[bytes], Sample]

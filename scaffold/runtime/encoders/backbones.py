@@ -115,11 +115,11 @@ class Backbone:
 def _source(kind: str, options: Mapping[str, Any]) -> Source:
     # imported on use, so that each kind loads only what it needs of transformers
     if kind == "scratch":
-        from scaffold.runtime.from_scratch import ScratchSource
+        from scaffold.runtime.encoders.scratch_source import ScratchSource
 
         return ScratchSource(options)
     if kind == "pretrained":
-        from scaffold.runtime.pretrained import PretrainedSource
+        from scaffold.runtime.encoders.pretrained_source import PretrainedSource
 
         return PretrainedSource(options)
     raise ConfigError(

@@ -1,0 +1,1 @@
+"""Data files: from bytes to checked rows that know where they stand."""

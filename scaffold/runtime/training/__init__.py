@@ -1,0 +1,1 @@
+"""A run from start to end: its folder, its Trainer, what watches over it, and its checkpoints."""
