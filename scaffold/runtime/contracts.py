@@ -40,15 +40,15 @@ SEQUENCE = Contract(
 )
 
 
-def violations(contract: Contract, output: Any, sizes: Mapping[str, int]) -> list[str]:
+def violations(contract: Contract, output: Any, sizes: Mapping[str, int], finite: bool = True) -> list[str]:
     """Return what an output for a labelled batch gets wrong, one sentence each; nothing when the contract holds.
 
-    sizes: the dimensions that are known beforehand, such as rows and labels.
+    sizes: the dimensions that are known beforehand, such as rows and labels. finite: whether the loss must be.
     """
     if isinstance(output, Tensor | tuple | list) or output is None:
         fields = ", ".join([*contract.outputs, "loss"])
         return [f"Expected an output with the fields {fields}, got {type(output).__name__}."]
-    return _shape_violations(contract, output, dict(sizes)) + _loss_violations(output)
+    return _shape_violations(contract, output, dict(sizes)) + _loss_violations(output, finite)
 
 
 def _shape_violations(contract: Contract, output: Any, sizes: dict[str, int]) -> list[str]:
@@ -66,13 +66,13 @@ def _shape_violations(contract: Contract, output: Any, sizes: dict[str, int]) ->
     return found
 
 
-def _loss_violations(output: Any) -> list[str]:
+def _loss_violations(output: Any, finite: bool) -> list[str]:
     loss = getattr(output, "loss", None)
     if not isinstance(loss, Tensor):
         return [f"Expected output.loss to be a scalar tensor when labels are given, got {type(loss).__name__}."]
     if loss.dim() != 0:
         return [f"Expected output.loss to be a scalar, got shape {tuple(loss.shape)}."]
-    if not torch.isfinite(loss):
+    if finite and not torch.isfinite(loss):
         return [f"Expected output.loss to be finite, got {loss.item()}."]
     if torch.is_grad_enabled() and not loss.requires_grad:
         return ["Expected output.loss to depend on the parameters, got one without a gradient: was it detached?"]

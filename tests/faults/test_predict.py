@@ -167,8 +167,8 @@ def test_an_input_that_cannot_be_read_is_named(project, source):
 def test_an_error_in_the_persons_code_leaves_no_half_written_file(project):
     project.edit(
         "mymodel/task.py",
-        "        return TARGETS[context.options.target].decode",
-        "        1 / 0\n        return TARGETS[context.options.target].decode",
+        "        return cls.target(context).decode",
+        "        1 / 0\n        return cls.target(context).decode",
     )
     (project.folder / "found.jsonl").write_text("kept\n", encoding="utf-8")
     ended = project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl")
