@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from types import FrameType, TracebackType
 
 
 @contextmanager
@@ -29,12 +31,30 @@ def collector_paused() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let an interrupt end a script in one line: a traceback through a hundred modules says nothing."""
+    """Keep an interrupt back until modules are loaded, and let it end a script in one line; a second one is at once.
+
+    In the midst of an import, libraries turn an interrupt into errors of their own, such as an endless recursion.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            signal.default_int_handler(number, frame)
+        received.append(number)
+
+    signal.signal(signal.SIGINT, note)
     try:
         yield
-    except KeyboardInterrupt:
-        sys.excepthook = _without_traceback  # Python asks it only when nobody has caught the interrupt
-        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if received:
+            sys.excepthook = _without_traceback  # Python asks it only when nobody has caught the interrupt
+    if received:
+        raise KeyboardInterrupt
 
 
 def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
