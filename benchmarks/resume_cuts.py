@@ -136,6 +136,7 @@ def count_unequal(
 
 def main() -> int:
     """Count and print the runs of every combination."""
+    torch.set_num_threads(1)  # a fork of a process whose OpenMP threads have run waits for them for ever
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("cuts", 20), ("epochs", 2), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
