@@ -18,6 +18,7 @@ class Batch(dict[str, Any]):
     samples: the rows, in order; empty in training unless `forward` names them.
     owners: (features,) the row of each feature where a row became several, else None.
     rows: (rows,) the rows' positions in their split.
+    features: what the task's `decode_features` keep of each feature, such as character offsets; empty in training.
     """
 
     def __init__(
@@ -26,29 +27,36 @@ class Batch(dict[str, Any]):
         samples: Sequence[Sample] = (),
         owners: np.ndarray | None = None,
         rows: np.ndarray | None = None,
+        features: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(tensors)
         self.samples = list(samples)
         self.owners = owners
         self.rows = rows
+        self.features = features
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Return the batch with its tensors on another device."""
         moved = {key: _to(value, device, non_blocking) for key, value in self.items()}
-        return Batch(moved, self.samples, self.owners, self.rows)
+        return self._holding(moved)
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory, from which copies to a GPU run in the background."""
         pinned = {key: value.pin_memory() if isinstance(value, torch.Tensor) else value for key, value in self.items()}
-        return Batch(pinned, self.samples, self.owners, self.rows)
+        return self._holding(pinned)
 
     def with_samples(self) -> dict[str, Any]:
-        """Return the keyword arguments of `batch_predict`: the tensors, the samples and, where they differ, owners."""
-        extra = {} if self.owners is None else {"owners": self.owners}
+        """Return the arguments of `batch_predict`: tensors, samples and, where there are any, owners and features."""
+        extra: dict[str, Any] = {} if self.owners is None else {"owners": self.owners}
+        if self.features:
+            extra["features"] = self.features
         return {**self, "samples": self.samples, **extra}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Batch, (dict(self), self.samples, self.owners, self.rows)
+        return Batch, (dict(self), self.samples, self.owners, self.rows, self.features)
+
+    def _holding(self, tensors: Mapping[str, Any]) -> Batch:
+        return Batch(tensors, self.samples, self.owners, self.rows, self.features)
 
 
 def _to(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
@@ -62,6 +70,11 @@ def _to(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
 def forward_names(model_class: Any) -> frozenset[str]:
     """Return the names of the parameters of a model's `forward`."""
     return frozenset(inspect.signature(model_class.forward).parameters)
+
+
+def kept_features(task: Any, features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a task's `decode` needs of the features besides the tensors; nothing for most tasks."""
+    return [{name: feature[name] for name in task.decode_features} for feature in features if task.decode_features]
 
 
 def distinct_rows(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,31 @@ SEQUENCE = Contract(
     optional=("token_type_ids",),
     outputs={"logits": ("rows", "labels")},
     uniform_over="labels",
+)
+
+SENTENCE_PAIR = replace(SEQUENCE, family="sentence-pair")
+
+TOKENS = Contract(
+    family="tokens",
+    inputs=("input_ids", "attention_mask", "word_ids"),
+    outputs={"logits": ("rows", "words", "labels")},
+    uniform_over="labels",
+)
+
+QA = Contract(
+    family="qa",
+    inputs=("input_ids", "attention_mask"),
+    targets=("start_positions", "end_positions"),
+    optional=("token_type_ids",),
+    outputs={"start_logits": ("rows", "length"), "end_logits": ("rows", "length")},
+    uniform_over="length",
+)
+
+GENERATION = Contract(
+    family="generation",
+    inputs=("input_ids", "attention_mask"),
+    outputs={"logits": ("rows", "target length", "vocabulary")},
+    uniform_over="vocabulary",
 )
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader, Dataset
 
 from scaffold.errors import DataError, Where
-from scaffold.runtime.batch import Batch, distinct_rows, forward_names
+from scaffold.runtime.batch import Batch, distinct_rows, forward_names, kept_features
 from scaffold.runtime.config.objects import plain
 from scaffold.runtime.config.settings import Natural, Positive, read_settings
 from scaffold.runtime.encoders.backbones import Backbone
@@ -68,14 +68,16 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, key: BatchKey) -> Batch:
         store = self.encoded.store
         rng = np.random.default_rng([*self.seed, key.epoch, key.number])
-        tensors = self.task.collate(store.take(key.indices), self.context, self.stage, rng)
+        features = store.take(key.indices)
+        tensors = self.task.collate(features, self.context, self.stage, rng)
         rows, owners = store.owners[key.indices], None
         if self.has_several:
             rows, owners = distinct_rows(rows)
         samples = [self.encoded.rows[int(row)] for row in rows] if self.reads_samples else []
         if self.names_samples:
             tensors["samples"] = samples
-        return Batch(tensors, samples, owners, rows)
+        kept = [] if self.stage == "train" else kept_features(self.task, features)
+        return Batch(tensors, samples, owners, rows, kept)
 
 
 class Loader(DataLoader[Batch]):

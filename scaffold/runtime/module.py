@@ -68,12 +68,13 @@ class BaseModule(pl.LightningModule):
     def batch_predict(self, **batch: Any) -> Iterator[tuple[Sample, Any]]:
         """Yield each sample of a batch with its prediction, in order.
 
-        batch: the tensors that `forward` takes, `samples`, and `owners` where a row became several features.
+        batch: the tensors that `forward` takes, `samples`, `owners` where a row became several features, and `features`
+        where the task keeps some of them for `decode`.
         """
-        samples, owners = batch.pop("samples"), batch.pop("owners", None)
+        samples, owners, features = batch.pop("samples"), batch.pop("owners", None), batch.pop("features", ())
         if "samples" in forward_names(type(self)):
             batch["samples"] = samples
-        inputs = Batch(batch, samples, owners)
+        inputs = Batch(batch, samples, owners, features=features)
         predictions = self._task.decode(self.infer(inputs), inputs, self.context)
         yield from zip(samples, predictions, strict=True)
 

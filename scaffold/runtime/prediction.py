@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scaffold.runtime.batch import Batch, distinct_rows, forward_names
+from scaffold.runtime.batch import Batch, distinct_rows, forward_names, kept_features
 from scaffold.runtime.sampler import BatchPlan
 from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.training.trial import evaluating
@@ -58,7 +58,8 @@ def _predict_batch(
         feature.pop("truncated", None)
     tensors = model.collate(features, model.context, "predict", np.random.default_rng(0))
     rows, places = distinct_rows(owners)
-    batch = Batch(tensors, [samples[row] for row in rows], places).to(model.device)
+    kept = kept_features(model, features)
+    batch = Batch(tensors, [samples[row] for row in rows], places, features=kept).to(model.device)
     if "samples" in forward_names(type(model)):
         batch["samples"] = batch.samples
     pairs = list(model.batch_predict(**batch.with_samples()))

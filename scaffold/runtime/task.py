@@ -76,6 +76,7 @@ class Task(ABC):
     contract: ClassVar[Contract]
     sample_type: ClassVar[type[Sample]]
     options_type: ClassVar[type]
+    decode_features: ClassVar[tuple[str, ...]] = ()  # entries of the features that `decode` finds in batch.features
 
     @classmethod
     @abstractmethod

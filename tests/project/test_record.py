@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import yaml
 
+from scaffold import __version__
 from scaffold.errors import ArtefactError, RefusedError
 from scaffold.project import catalog, record
 from scaffold.project.create import create
@@ -21,7 +22,7 @@ def project(catalogue, tmp_path):
 
 def test_the_record_says_where_the_project_comes_from(project):
     read = record.read(project)
-    assert (read.template, read.template_version, read.runtime_version) == ("tagger", "1.2.0", "0.1.0")
+    assert (read.template, read.template_version, read.runtime_version) == ("tagger", "1.2.0", __version__)
     assert (read.project, read.bare, read.source) == ("mymodel", False, "builtin")
     assert read.answers["description"] == "${a}: 'b' # c"
     assert read.files["data/train.tsv"].file_class == "seed"

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from scaffold import __version__
 from scaffold.project import catalog, requirement
 from scaffold.project.create import create
 from scaffold.project.spec import build
+
+RANGE = requirement.version_range(__version__)
 
 
 @pytest.fixture
@@ -18,9 +21,9 @@ def installed(tmp_path, monkeypatch):
     """Install a distribution of our name by its metadata alone."""
 
     def install(origin=None) -> str:
-        info = tmp_path / "site/scaffold_ml-0.1.0.dist-info"
+        info = tmp_path / f"site/scaffold_ml-{__version__}.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scaffold-ml\nVersion: 0.1.0\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: scaffold-ml\nVersion: {__version__}\n")
         if origin:
             (info / "direct_url.json").write_text(json.dumps(origin))
         monkeypatch.setattr(sys, "path", [str(info.parent), *sys.path])
@@ -30,7 +33,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_a_plain_install_gives_a_range_of_versions(installed):
-    assert installed() == "scaffold-ml[runtime]>=0.1.0,<0.2"
+    assert installed() == f"scaffold-ml[runtime]{RANGE}"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_a_checkout_that_is_not_installed_gives_its_folder(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     checkout = Path(requirement.__file__).parents[2]
     expected = f"scaffold-ml[runtime] @ {checkout.as_uri()}" if (checkout / "pyproject.toml").exists() else None
-    assert requirement.runtime() == (expected or "scaffold-ml[runtime]>=0.1.0,<0.2")
+    assert requirement.runtime() == (expected or f"scaffold-ml[runtime]{RANGE}")
 
 
 def test_a_version_allows_what_keeps_its_promises():
@@ -86,4 +89,4 @@ def test_a_template_may_need_further_extras(catalogue, tmp_path, installed):
     spec = build(catalog.find("other", catalogue(files)), "mymodel", {})
     project = create(spec, tmp_path / "mymodel", git=False).path
     needs = tomllib.loads((project / "pyproject.toml").read_text())["needs"]
-    assert needs == "scaffold-ml[retrieval,runtime]>=0.1.0,<0.2"
+    assert needs == f"scaffold-ml[retrieval,runtime]{RANGE}"

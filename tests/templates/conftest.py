@@ -12,7 +12,7 @@ from scaffold.project.create import create
 from scaffold.project.spec import build
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "is", "play", "music", "timer", "rain", "buy"]
-RANGE = "scaffold-ml[runtime]>=0.1.0,<0.2"
+RANGE = "scaffold-ml[runtime]>=0.2.0,<0.3"
 
 
 @pytest.fixture
