@@ -29,15 +29,19 @@ STANDARD = "-"
 
 
 def evaluate(run_folder: str, data: str | None = None, accelerator: str = "auto") -> dict[str, float]:
-    """Measure a run's best checkpoint on its test rows, or on the rows of another file; writes evaluation.json."""
+    """Measure a run's best checkpoint on its test rows, or on the rows of another file.
+
+    Writes evaluation.json, or evaluation-data-validation.json for data/validation.tsv, and returns what it holds.
+    """
     run = Run.open(run_folder)
     model: Any = load_model(run.trained())
     config = _with_test(run.config, data)
     module = DataModule(type(model), config, Backbone(**config.backbone), model.context)
-    trainer = quiet_trainer(accelerator=accelerator, devices=1)
+    precision = run.config.trainer.get("precision")
+    trainer = quiet_trainer(accelerator=accelerator, devices=1, precision=precision)
     found = trainer.test(model, module, verbose=False)[0]
     metrics = {name: float(value) for name, value in found.items()}
-    run.write_metrics(metrics, f"evaluation{'-' + Path(data).stem if data else ''}.json")
+    run.write_metrics(metrics, f"{'-'.join(['evaluation', *_words(data)])}.json")
     return metrics
 
 
@@ -55,35 +59,42 @@ def predict_file(run_folder: str, source: str, target: str, kind: str | None = N
     bad = 0
     with _opened(source, target) as output:
         for number, (sample, prediction) in enumerate(_in_order(model, rows), start=1):
-            bad += isinstance(prediction, BadRow)
+            bad += isinstance(prediction, Finding)
             output.write(json.dumps(_line(number, sample, prediction), ensure_ascii=False) + "\n")
     return bad
 
 
+def _words(data: str | None) -> list[str]:
+    """Return the last parts of a file's path, so that files of one name in two folders are told apart."""
+    path = Path(data).with_suffix("") if data else Path()
+    return [part for part in path.parts if part.strip("./")][-3:]
+
+
 def _in_order(model: BaseModule, rows: Iterator[Sample | Finding]) -> Iterator[tuple[Sample | None, Any]]:
-    """Yield each row's sample and prediction; what could not be read keeps its place as a BadRow."""
-    unread: dict[int, BadRow] = {}
+    """Yield each row's sample and prediction; what could not be read or encoded keeps its place as a Finding."""
+    unread: dict[int, Finding] = {}
 
     def readable() -> Iterator[Sample]:
         for place, row in enumerate(rows):
             if isinstance(row, Finding):
-                unread[place] = BadRow(row.message)
+                unread[place] = row
             else:
                 yield row
 
     number = 0
-    for pair in predict(model, readable()):
+    for sample, prediction in predict(model, readable()):
         while number in unread:
             yield None, unread.pop(number)
             number += 1
-        yield pair
+        is_bad = isinstance(prediction, BadRow) and sample.origin is not None
+        yield sample, Finding(sample.origin, str(prediction)) if is_bad else prediction
         number += 1
     yield from ((None, unread[place]) for place in sorted(unread))
 
 
 def _line(number: int, sample: Sample | None, prediction: Any) -> dict[str, Any]:
-    if sample is None or isinstance(prediction, BadRow):
-        return {"row": number, "error": str(prediction)}
+    if sample is None or isinstance(prediction, Finding):
+        return {"row": number, "line": prediction.origin.line, "error": prediction.message}
     known = {name: value for name, value in sample.as_row().items() if value is not None}
     return known | (prediction.as_row() if isinstance(prediction, Prediction) else {"prediction": prediction})
 

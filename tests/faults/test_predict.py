@@ -74,8 +74,8 @@ def test_a_bad_row_keeps_its_place_and_is_told_at_the_end(project, bad):
     assert ended.code == 7
     assert ended.err.startswith("error: 1 row could not be predicted\n")
     assert [row.get("sequence") for row in found] == ["play a song", None, "set a timer"]
-    assert found[1].keys() == {"row", "error"}
-    assert found[1]["row"] == 2
+    assert found[1].keys() == {"row", "line", "error"}
+    assert (found[1]["row"], found[1]["line"]) == (2, 2)
 
 
 def test_invalid_utf_8_spoils_its_own_row_only(project, monkeypatch):

@@ -71,7 +71,8 @@ def test_evaluation_writes_beside_what_training_found(project):
     ended = project.command("evaluate", "--json", "--accelerator", "cpu")
     assert json.loads(ended.out)["test/accuracy"] == pytest.approx(before["test/accuracy"], abs=1e-6)
     assert project.command("evaluate", "--data", "data/validation.tsv").code == 0
-    assert {path.name for path in project.run().glob("*.json")} >= {"evaluation.json", "evaluation-validation.json"}
+    written = {path.name for path in project.run().glob("*.json")}
+    assert written >= {"evaluation.json", "evaluation-data-validation.json"}
     assert project.metrics() == before
 
 
@@ -144,3 +145,15 @@ def test_no_part_of_the_way_asks_the_network(project, monkeypatch):
     assert project.train("trainer.max_epochs=1").code == 0
     assert project.command("evaluate").code == 0
     assert project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl").code == 0
+
+
+def test_a_run_that_goes_on_keeps_how_it_began_and_says_how_it_went_on(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    manifest = project.run() / "manifest.json"
+    before = json.loads(manifest.read_text(encoding="utf-8"))
+    assert project.train(f"resume={project.run()}", "trainer.max_epochs=2", run=None).code == 0
+    after = json.loads(manifest.read_text(encoding="utf-8"))
+    [resumed] = after.pop("resumed")
+    assert after == before
+    assert "trainer.max_epochs=2" in resumed["command"]
+    assert resumed["versions"] == before["versions"]

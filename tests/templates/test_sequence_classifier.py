@@ -203,7 +203,7 @@ def test_a_run_measures_the_rows_of_another_file(project):
     write([("play a song", "music"), ("set a timer", "timer")], "fresh.tsv")
     found = evaluate("runs/latest", "data/fresh.tsv", accelerator="cpu")
     assert found.keys() == {"test/loss", "test/accuracy", "test/f1"}
-    assert json.loads(Path("runs/latest/evaluation-fresh.json").read_text(encoding="utf-8")) == found
+    assert json.loads(Path("runs/latest/evaluation-data-fresh.json").read_text(encoding="utf-8")) == found
 
 
 def test_a_metric_that_has_no_value_is_null_in_the_files(project):

@@ -173,7 +173,7 @@ class RunFiles(pl.Callback):
         if context.processor is not None:
             context.processor.save_pretrained(str(folder / "tokenizer"))
         data = trainer.datamodule  # type: ignore[attr-defined]
-        facts = json.dumps(manifest(self.run, pl_module, data.files), indent=2)
+        facts = json.dumps(manifest(self.run, pl_module, data.files), indent=2, ensure_ascii=False)
         write_text(folder / "manifest.json", discreet(facts) + "\n")
         if any(data.left_out.values()):
             write_text(folder / "skipped_rows.jsonl", "".join(map(_as_json_line, _rows_left_out(data.left_out))))

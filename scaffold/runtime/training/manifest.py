@@ -22,18 +22,35 @@ PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "hydra-core", 
 
 
 def manifest(run: Run, model: pl.LightningModule, files: dict[str, list[Path]]) -> dict[str, Any]:
-    """Return versions, command, seed, commit, data checksums, parameter counts and hardware."""
+    """Return versions, command, seed, commit, data checksums, parameter counts and hardware.
+
+    A run that goes on keeps what it was started with, and adds how it went on to `resumed`.
+    """
+    facts = _circumstances()
+    if run.resume_from and (known := written(run.folder)):
+        return known | {"resumed": [*known.get("resumed", []), facts]}
     parameters = list(model.parameters())
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    return facts | {
         "seed": run.config.seed,
-        "project": project_facts(Path.cwd()) | git_state(Path.cwd()),
-        "versions": {"python": platform.python_version(), "scaffold-ml": scaffold.__version__} | _versions(),
         "data": data_checksums(files),
         "parameters": {
             "total": sum(parameter.numel() for parameter in parameters),
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
+    }
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """Return the manifest in a run folder; nothing where there is none."""
+    path = folder / "manifest.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "project": project_facts(Path.cwd()) | git_state(Path.cwd()),
+        "versions": {"python": platform.python_version(), "scaffold-ml": scaffold.__version__} | _versions(),
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),
@@ -50,8 +67,7 @@ def data_checksums(files: dict[str, list[Path]]) -> dict[str, dict[str, str]]:
 
 def refuse_other_data(folder: Path, files: dict[str, list[Path]]) -> None:
     """Raise RefusedError when the data are no longer those a run was started with; where they lie does not matter."""
-    path = folder / "manifest.json"
-    known = json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {}
+    known = written(folder).get("data", {})
     for split, checksums in data_checksums(files).items() if known else ():
         before = known.get(split, {})
         changed = [file for file, checksum in checksums.items() if checksum not in before.values()]
