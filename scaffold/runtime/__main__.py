@@ -55,7 +55,7 @@ def _predict(arguments: argparse.Namespace) -> None:
             f"{bad} row{'s' * (bad > 1)} could not be predicted",
             because="not as the task expects; each has its error in the output",
             fix="mend these rows and predict them again",
-            code="bad-rows",
+            code="data.rows",
         )
 
 

@@ -112,7 +112,7 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
             because="the predictions would replace the rows",
             fix="name another output",
             where=Where(file=target),
-            code="same-file",
+            code="refused.same-file",
         )
     part = path.with_name(f"{path.name}.part")
     try:

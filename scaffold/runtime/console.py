@@ -22,7 +22,7 @@ INTERRUPTED, TERMINATED = 130, 143
 CONFIG_PACKAGES = {"hydra", "omegaconf", "yaml"}
 FAULTS = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EPERM, errno.EROFS}
 MEMORY_PHRASES = ("DefaultCPUAllocator: ", "CUDA out of memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
-OWN_CODE, UNEXPECTED = "own-code", "unexpected"
+OWN_CODE, UNEXPECTED = "model.own-code", "unexpected"
 
 
 def entry_point(main: Callable[..., T]) -> Callable[..., T]:
@@ -159,7 +159,7 @@ def _refused_by_lightning(error: Exception) -> ConfigError:
         because=_first_line(error),
         fix="correct it in conf/trainer, or on the command line",
         where=Where(key="trainer"),
-        code="config-value",
+        code="config.value",
     )
 
 
@@ -219,7 +219,7 @@ def _unwritten(error: NotImplementedError, frame: FrameType, where: Where) -> Sc
         because="it only raises NotImplementedError",
         fix=f"{name} {wanted}" if wanted.startswith("must ") else wanted or f"write {name}",
         where=where,
-        code="not-written",
+        code="model.not-written",
     )
 
 

@@ -225,7 +225,7 @@ class DataModule(pl.LightningDataModule):
                 "there are no training rows",
                 because=f"expected a train.* file in {self.settings.path}",
                 fix="add one, or name the files in data.path.train",
-                code="no-rows",
+                code="data.empty",
             )
         schema = Schema(self.task.sample_type, self.settings.columns)
         rows = read_rows(self.files[split], schema, self.settings.on_bad_row)
@@ -264,7 +264,7 @@ def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_
             because=f"of {len(rows)} rows, {len(encoder.short)} are too short and {len(encoder.bad)} cannot be encoded",
             fix="check task.min_length and the rows",
             where=Where(file=str(rows.files[0])),
-            code="no-rows",
+            code="data.empty",
         ).with_details([f"{origin}: {message}" for origin, message in encoder.bad[:MOST_FINDINGS]])
     encoder.report(len(rows))
     return Encoded(rows, store, [*encoder.bad, *encoder.short])

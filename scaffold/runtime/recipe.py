@@ -106,7 +106,7 @@ def _outgrown(path: str | Path, error: Exception) -> RefusedError:
         because=f"the code has changed since it was saved: {getattr(error, 'what', error)}",
         fix="go back to the code that was trained (manifest.json names its commit), or train again",
         where=Where(file=str(path)),
-        code="checkpoint-code",
+        code="refused.checkpoint-code",
     )
 
 
@@ -175,6 +175,6 @@ def _load_weights(model: pl.LightningModule, weights: Mapping[str, Any], path: s
             because=f"the code has changed since they were saved: {listed(problems)}",
             fix="go back to the code that was trained (manifest.json names its commit), or train again",
             where=Where(file=str(path)),
-            code="weights-mismatch",
+            code="refused.weights",
         )
     model.load_state_dict(dict(weights))

@@ -72,7 +72,7 @@ class Target(ABC):
                 f"Expected at least two different labels in the training rows, got {len(counts)}",
                 because=f"the only label is {shown(next(iter(counts)))}" if counts else "no row has a label",
                 fix="check data.columns, or set task.target=regression if the labels are numbers",
-                code="one-class",
+                code="data.one-class",
             )
         return counts
 

@@ -165,7 +165,7 @@ def test_weights_that_no_longer_fit_the_code_are_refused_by_name(saved, windows,
     opened(windows)
     with pytest.raises(RefusedError) as found:
         load_model(path)
-    assert (found.value.exit_code, found.value.code) == (3, "weights-mismatch")
+    assert (found.value.exit_code, found.value.code) == (3, "refused.weights")
     assert found.value.what == f"the weights in {path} no longer fit WindowModel"
     assert "missing in the file: extra.weight" in found.value.because
     assert "head.weight: shape (2, 16) in the file, (2, 32) in the code" in found.value.because

@@ -57,7 +57,7 @@ def _yaml_error(error: MarkedYAMLError) -> ConfigError:
         because=error.problem or str(error),
         fix="correct this line; indent with spaces, and quote a text that holds : or #",
         where=where,
-        code="config-yaml",
+        code="config.yaml",
     )
 
 
@@ -71,7 +71,7 @@ def _option_error(error: MissingConfigException) -> ConfigError:
         because=f"there are {listed(options)}" if options else str(error).strip().partition("\n")[0],
         fix=f"{group}={chosen}" if chosen else "name a file of conf/, without .yaml",
         where=Where(key=group or None),
-        code="config-option",
+        code="config.option",
     )
 
 
@@ -80,7 +80,7 @@ def _override_error(error: OverrideParseException) -> ConfigError:
         f"{shown(error.override)} is not an override",
         because=str(error).strip().partition("\n")[0],
         fix="write key=value, and quote it where value holds blanks, commas, brackets or =: 'key=\"a, b\"'",
-        code="config-override",
+        code="config.override",
     )
 
 
@@ -94,7 +94,7 @@ def _key_error(error: ConfigAttributeError | ConfigKeyError) -> ConfigError:
         because=f"there are {listed(names, 20)}" if names else _first_line(error),
         fix=f"did you mean {path}?" if near_by else f"write +{key}=… to add it",
         where=Where(key=key),
-        code="config-key",
+        code="config.key",
     )
 
 
@@ -111,7 +111,7 @@ def _value_error(error: OmegaConfBaseException) -> ConfigError:
         what, fix = f"the environment variable {variable[1]} is not set", f"export {variable[1]}=…"
     else:
         what, fix = line, fixes.get(type(error), "correct the value")
-    return ConfigError(what, fix=fix, where=Where(key=key or None), code="config-value")
+    return ConfigError(what, fix=fix, where=Where(key=key or None), code="config.value")
 
 
 def _first_line(error: BaseException) -> str:

@@ -72,7 +72,7 @@ def trust(packages: Iterable[str]) -> None:
             because="the standard library stays closed to configs",
             fix="write a function in your own package that calls what you need",
             where=Where(key="allow"),
-            code="config-allow",
+            code="config.allow",
         )
     TRUSTED.update(packages)
 
@@ -106,7 +106,7 @@ def refuse_environment(config: DictConfig, key: str) -> None:
                     because=f"it refers to ${{oc.env:{used[0]}}}, and a checkpoint keeps this section with its values",
                     fix="write the value itself; keep secrets in sections that no checkpoint keeps",
                     where=Where(key=path),
-                    code="config-environment",
+                    code="config.environment",
                 )
 
 
@@ -223,7 +223,7 @@ def _refused(target: Any, key: str, because: str, *, can_allow: bool = False) ->
         because=because,
         fix=fix,
         where=_place(key),
-        code="config-target",
+        code="config.target",
     )
 
 
@@ -263,7 +263,7 @@ def _not_found(target: str, key: str, parent: Any, part: str) -> ConfigError:
         because=because,
         fix=f"did you mean {target.replace(part, near_by)}?" if near_by else "correct the name, or install its package",
         where=_place(key),
-        code="config-target",
+        code="config.target",
     )
 
 
@@ -349,5 +349,5 @@ def _report(
         because=f"it takes {listed(parameters, 20) or 'none'}",
         fix=f"did you mean {near_by}?" if near_by else f"{'remove' if unknown else 'set'} {place}",
         where=Where(key=place),
-        code="config-argument",
+        code="config.argument",
     ).with_details(problems[1:])

@@ -81,7 +81,7 @@ def read_settings(cls: type[T], values: Mapping[str, Any], key: str) -> T:
             because=str(problem),
             fix=f"correct {key}",
             where=Where(key=key),
-            code="config-value",
+            code="config.value",
         ) from None
 
 
@@ -98,7 +98,7 @@ def check_types(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -
         because=f"expected {described(wrong[first])}",
         fix=f"set {keys[first]} to such a value",
         where=Where(key=keys[first]),
-        code="config-value",
+        code="config.value",
     ).with_details([f"{keys[name]} cannot be {found[name]}: expected {described(wrong[name])}" for name in others])
 
 

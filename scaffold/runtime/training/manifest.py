@@ -77,7 +77,7 @@ def refuse_other_data(folder: Path, files: dict[str, list[Path]]) -> None:
                 because=f"for {split} it used {listed(before) or 'no file'}, with the checksums in its manifest.json",
                 fix="put the old file back, or start a new run",
                 where=Where(file=changed[0] if changed else None, key=None if changed else f"data.path.{split}"),
-                code="resume-changed",
+                code="refused.resume-changed",
             )
 
 

@@ -174,5 +174,5 @@ def _within(name: str, value: Any, most: float) -> float:
 def _wrong(name: str, what: str, because: str = "", fix: str = "") -> ConfigError:
     place = f"{KEY}.{name}"
     return ConfigError(
-        what, because=because, fix=fix or f"correct {place}", where=Where(key=place), code="config-optim"
+        what, because=because, fix=fix or f"correct {place}", where=Where(key=place), code="config.optim"
     )

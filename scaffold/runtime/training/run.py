@@ -71,7 +71,7 @@ class Run:
                 because="it has no config.yaml" if folder.is_dir() else "the folder does not exist",
                 fix="train first (make train), or name a run folder: RUN=runs/…",
                 where=Where(file=str(folder)),
-                code="no-run",
+                code="refused.no-run",
             )
         config = DictConfig(OmegaConf.load(folder / "config.yaml"))
         hide_environment(OmegaConf.to_container(config, resolve=False))
@@ -103,7 +103,7 @@ class Run:
             because="it stopped before its first validation ended",
             fix="train again (make train), or name another run: RUN=runs/…",
             where=Where(file=str(self.checkpoints)),
-            code="no-checkpoint",
+            code="refused.no-checkpoint",
         )
 
     def point_latest(self) -> None:
@@ -164,7 +164,7 @@ class Run:
                 because="it has no checkpoints/last.ckpt: it stopped before its first validation ended",
                 fix="start again: make train",
                 where=Where(file=str(run.last)),
-                code="nothing-to-resume",
+                code="refused.nothing-to-resume",
             )
         merged = _with_overrides(run.config, config)
         check_run(merged)
@@ -211,7 +211,7 @@ def _make_folder(folder: Path, *, timed: bool) -> Path:
                     because="a run keeps its folder to itself",
                     fix="give another run_dir" + f", or go on with it: resume={folder}" * has_checkpoint,
                     where=Where(key="run_dir"),
-                    code="run-exists",
+                    code="refused.run-exists",
                 ) from None
             candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
         except OSError as fault:
@@ -254,7 +254,7 @@ def _with_overrides(saved: DictConfig, composed: DictConfig) -> DictConfig:
                 because="its checkpoint belongs to the config it was started with",
                 fix=f"leave {override} out, or start a new run",
                 where=Where(key=key),
-                code="resume-changed",
+                code="refused.resume-changed",
             )
         OmegaConf.update(merged, key, value, force_add=True, merge=False)
     return merged
@@ -286,7 +286,7 @@ def _refuse_finished(run: Run, config: DictConfig) -> None:
         because=f"it stopped after epoch {epochs:.0f}, as {key}={OmegaConf.select(run.config, key)} says",
         fix=f"let it train longer: {key}=…; or measure it: make evaluate",
         where=Where(file=str(run.folder)),
-        code="run-finished",
+        code="refused.run-finished",
     )
 
 

@@ -153,5 +153,5 @@ def logged_name(monitor: str, logged: Mapping[str, Any]) -> str:
         because=f"validation logs {listed(sorted(logged)) or 'nothing'}",
         fix="set monitor to one of these (and mode to max or min), or log it in validation_step",
         where=Where(key="monitor"),
-        code="unknown-monitor",
+        code="config.monitor",
     )

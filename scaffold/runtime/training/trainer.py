@@ -84,7 +84,7 @@ def refusals_named() -> Iterator[None]:
             because=" ".join(str(error).split()),
             fix="correct it in conf/trainer, or on the command line",
             where=Where(key="trainer"),
-            code="config-value",
+            code="config.value",
         ) from error
 
 

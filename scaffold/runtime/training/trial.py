@@ -34,7 +34,7 @@ def try_forward(model: Any, batch: Batch) -> None:
             if "output" in problems[0]
             else "change the arguments of forward, or what collate puts into the batch",
             where=_place(type(model).forward),
-            code="model-contract",
+            code="model.contract",
         ).with_details(problems[1:])
 
 
