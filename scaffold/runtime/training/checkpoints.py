@@ -196,7 +196,7 @@ def _refuse_unsafe(draft: Path, path: Path) -> None:
             because="a checkpoint holds tensors and plain data only; save_hyperparameters or a state_dict gave it more",
             fix="save names and numbers, and build the objects again from them when loading",
             where=Where(file=str(path)),
-            code="checkpoint-unsafe",
+            code="artefact.unsafe",
         )
 
 
@@ -295,7 +295,7 @@ def _missing(path: Path) -> RefusedError:
         because=f"the folder holds {listed(others)}" if others else "its folder holds no checkpoint either",
         fix=f"use {path.with_name(others[-1])}" if others else "train first, or name the folder of another run",
         where=Where(file=str(path)),
-        code="checkpoint-missing",
+        code="refused.no-checkpoint",
     )
 
 
@@ -306,7 +306,7 @@ def _damaged(path: Path, because: str) -> ArtefactError:
         because=because,
         fix=f"use {intact}, which is intact" if intact else "copy it again from where it came, or train again",
         where=Where(file=str(path)),
-        code="checkpoint-damaged",
+        code="artefact.checkpoint",
     )
 
 
@@ -316,7 +316,7 @@ def _unsafe(path: Path, because: str) -> ArtefactError:
         because=f"{because}; a checkpoint of ours holds tensors and plain data only",
         fix="load only checkpoints that this project's training wrote",
         where=Where(file=str(path)),
-        code="checkpoint-unsafe",
+        code="artefact.unsafe",
     )
 
 
