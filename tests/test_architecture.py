@@ -54,19 +54,26 @@ def test_only_its_owner_imports_a_heavy_library(library):
     assert not wrong
 
 
+def test_only_the_dynamic_half_of_the_check_runs_models():
+    dynamic = {path for path in modules("check") if path.name.startswith("prob") or path.parent.name == "dynamic"}
+    for path in set(modules("check")) - dynamic:
+        names = {name.split(".")[0] for name in imported(path)}
+        assert not names & {"torch", "lightning", "transformers", "torchmetrics"}, path
+
+
 def test_the_package_itself_imports_nothing():
     assert list(imported(PACKAGE / "__init__.py")) == []
 
 
 def test_only_the_console_prints():
-    for path in (*modules("cli"), *modules("project")):
+    for path in (*modules("cli"), *modules("project"), *modules("check")):
         calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
         printing = [call for call in calls if ast.unparse(call.func) in {"print", "sys.stdout.write", "click.echo"}]
         assert path.name == "console.py" or not printing, path
 
 
 def test_only_the_program_exits():
-    for path in (*modules("cli"), *modules("project"), PACKAGE / "errors.py"):
+    for path in (*modules("cli"), *modules("project"), *modules("check"), PACKAGE / "errors.py"):
         source = path.read_text(encoding="utf-8")
         assert "sys.exit" not in source, path
         assert "SystemExit" not in source, path

@@ -67,6 +67,16 @@ def test_logits_of_another_width_are_refused_before_they_train_silently(made):
     assert "labels = 2, got (" in refused(model, data).because
 
 
+def test_a_plain_dict_is_no_output_as_its_entries_are_no_fields(made):
+    def forward(self, input_ids, attention_mask, labels=None):
+        logits = torch.zeros(len(input_ids), 2)
+        return {"logits": logits, "loss": logits.sum()}
+
+    problem = refused(*broken(made, forward))
+    assert problem.because == "Expected an output with fields, got a plain dict with the keys logits, loss"
+    assert problem.fix == "return ClassificationOutput(logits=…, loss=…) or another ModelOutput"
+
+
 def test_a_loss_that_is_missing_is_named(made):
     def forward(self, input_ids, attention_mask, labels=None):
         return ClassificationOutput(logits=torch.zeros(len(input_ids), 2))

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from transformers.utils import ModelOutput
+
 from scaffold.errors import ModelError, Where, listed
 from scaffold.runtime.batch import Batch
-from scaffold.runtime.contracts import violations
+from scaffold.runtime.contracts import sizes_of, violations
 
+OUTPUTS = {"qa": "QAOutput", "generation": "GenerationOutput"}
 OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -21,19 +24,17 @@ def try_forward(model: Any, batch: Batch) -> None:
     if not problems:
         with evaluating(model):
             output = model(**batch)
-        sizes = {"rows": len(batch["input_ids"])} if "input_ids" in batch else {}
+        sizes = sizes_of(model.contract, batch)
         if "num_labels" in model.context.facts:
             sizes["labels"] = model.context.facts["num_labels"]
-        problems = violations(model.contract, output, sizes, finite=False)  # the guard of training knows the rows
+        problems = _dict_problems(output) or violations(model.contract, output, sizes, finite=False)  # see Guard
     if problems:
-        name = type(model).__name__
+        name = type(model.plain_model).__name__
         raise ModelError(
             f"{name}.forward does not keep the contract of its task",
             because=problems[0],
-            fix="return self.classify(logits, labels), or an output with these fields"
-            if "output" in problems[0]
-            else "change the arguments of forward, or what collate puts into the batch",
-            where=_place(type(model).forward),
+            fix=_remedy(model, problems[0]),
+            where=_place(type(model.plain_model).forward),
             code="model.contract",
         ).with_details(problems[1:])
 
@@ -51,7 +52,7 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def _signature_problems(model: Any, batch: Batch) -> list[str]:
-    parameters = inspect.signature(type(model).forward).parameters
+    parameters = inspect.signature(type(model.plain_model).forward).parameters
     names = [name for name in parameters if name != "self"]
     if any(parameter.kind in OPEN for parameter in parameters.values()):
         return []
@@ -59,6 +60,22 @@ def _signature_problems(model: Any, batch: Batch) -> list[str]:
     takes = f"forward takes {listed(names)}; a labelled batch holds {listed(batch)}"
     surplus = [f"{takes}: it has no argument {key}" for key in batch if key not in names]
     return surplus + [f"{takes}: nothing gives {name}" for name in needed if name not in batch]
+
+
+def _dict_problems(output: Any) -> list[str]:
+    """Return what is wrong with a plain dict, whose entries are no fields: the steps of training ask for output.loss."""
+    if not isinstance(output, dict) or hasattr(output, "loss") or isinstance(output, ModelOutput):
+        return []
+    return [f"Expected an output with fields, got a plain dict with the keys {listed(output)}"]
+
+
+def _remedy(model: Any, problem: str) -> str:
+    if "plain dict" in problem:
+        output = OUTPUTS.get(model.contract.family, "ClassificationOutput")
+        return f"return {output}({listed(f'{name}=…' for name in [*model.contract.outputs, 'loss'])}) or another ModelOutput"
+    if "output" in problem:
+        return f"return an output with {listed(model.contract.outputs)} and, for a labelled batch, the loss"
+    return "change the arguments of forward, or what collate puts into the batch"
 
 
 def _place(forward: Any) -> Where:

@@ -1,0 +1,1 @@
+"""Rules that run the model on tiny batches; one per file."""

@@ -1,0 +1,49 @@
+"""Outputs that depend on the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from scaffold.check import needs
+from scaffold.check.dynamic._examples import CLASSIFIER, changed
+from scaffold.check.finding import Finding
+from scaffold.check.rule import Rule
+
+if TYPE_CHECKING:
+    from scaffold.check.probe import Probe
+
+
+def find(probe: Probe) -> Iterator[Finding]:
+    """Yield outputs that differ with and without labels."""
+    effect = probe.effects.targets()
+    if effect:
+        message = f"the outputs change by {effect.size:.2g} of their size when labels are given"
+        yield RULE.finding(message, measured=effect.size, **probe.places.method("forward"))
+
+
+def _applies(probe: Probe) -> str | None:
+    if probe.contract.needs_targets:
+        return f"a model for {probe.contract.family} reads the targets before the one it predicts"
+    return needs.every(needs.loss, needs.steady)(probe)
+
+
+RULE = Rule(
+    id="labels-change-output",
+    severity="error",
+    title="The output changes when labels are given.",
+    why="Validation measures outputs that have seen the answer; prediction will not have it.",
+    fix="Use the labels for the loss alone.",
+    example=changed(
+        CLASSIFIER,
+        (
+            "        loss = None",
+            "        if labels is not None:\n"
+            "            logits = logits + F.one_hot(labels, logits.size(-1))\n"
+            "        loss = None",
+        ),
+    ),
+    instead=CLASSIFIER,
+    find=find,
+    applies=_applies,
+)

@@ -1,0 +1,35 @@
+"""Losses that do not look at the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from scaffold.check import needs
+from scaffold.check.dynamic._examples import CLASSIFIER, changed
+from scaffold.check.finding import Finding
+from scaffold.check.rule import Rule
+
+if TYPE_CHECKING:
+    from scaffold.check.probe import Probe
+
+
+def find(probe: Probe) -> Iterator[Finding]:
+    """Yield each target whose change leaves the loss as it was."""
+    for target in probe.contract.targets:
+        if target in probe.batch and not probe.effects.target_on_loss(target):
+            message = f"the loss stays the same when every one of {target} changes"
+            yield RULE.finding(message, measured=target, **probe.places.method("forward"))
+
+
+RULE = Rule(
+    id="labels-unused",
+    severity="error",
+    title="The loss does not depend on the labels.",
+    why="The model learns something, and not the task.",
+    fix="Compute the loss from the logits and the labels of the same rows.",
+    example=changed(CLASSIFIER, ("F.cross_entropy(logits, labels)", "F.cross_entropy(logits, logits.argmax(dim=-1))")),
+    instead=CLASSIFIER,
+    find=find,
+    applies=needs.every(needs.finite, needs.steady),
+)

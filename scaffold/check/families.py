@@ -1,0 +1,81 @@
+"""What each family's batches hold, read from the contracts of the runtime without loading it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scaffold.check.code import Class, Code, text_of
+from scaffold.errors import UsageError, listed, shown
+
+CONTRACTS = "scaffold.runtime.contracts"
+MAKERS = ("Contract", "replace")
+
+
+@dataclass(frozen=True)
+class Family:
+    """The names of a family's tensors: always there, there with labels, and there with some encoders."""
+
+    name: str = ""
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ("labels",)
+    optional: tuple[str, ...] = ()
+
+
+def families(code: Code) -> dict[str, Family]:
+    """Return every contract of the runtime by the name of its constant, such as SEQUENCE."""
+    module = code.module(CONTRACTS)
+    found: dict[str, Family] = {}
+    for name, node in module.definitions.items() if module else ():
+        call = getattr(node, "value", None)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in MAKERS:
+            found[name] = _read(call, found)
+    return found
+
+
+def family_of(code: Code, model: Class) -> Family | None:
+    """Return the family of a task's model, by its `contract`; None where that is not one of the runtime's."""
+    found = code.value(model, "contract")
+    if found is None:
+        return None
+    owner, value = found
+    home, _, constant = owner.module.full_name(value).rpartition(".")
+    if home in (CONTRACTS, "scaffold.runtime.contracts"):
+        return families(code).get(constant)
+    return _read(value, families(code)) if isinstance(value, ast.Call) else None
+
+
+def named_family(code: Code, task: str | None) -> Family:
+    """Return the family that `--task` names.
+
+    Errors: UsageError for a name that none has.
+    """
+    from difflib import get_close_matches
+
+    known = {family.name: family for family in families(code).values()}
+    if task in known:
+        return known[task]
+    near = get_close_matches(task or "", known, n=1)
+    what = "a lone class needs --task" if task is None else f"there is no task {shown(task)}"
+    raise UsageError(
+        what,
+        because=f"there are {listed(sorted(known), 20)}",
+        fix=f"did you mean --task {near[0]}?" if near else "--task sequence",
+        code="usage.task",
+    )
+
+
+def _read(call: ast.Call, known: dict[str, Family]) -> Family:
+    """Return the family that `Contract(…)` or `replace(OTHER, …)` stands for."""
+    first = call.args[0] if call.args else None
+    base = known.get(getattr(first, "id", ""), Family()) if getattr(call.func, "id", "") == "replace" else Family()
+    names = {"family": "name", "inputs": "inputs", "targets": "targets", "optional": "optional"}
+    given: dict[str, Any] = {names[word.arg]: _literal(word.value) for word in call.keywords if word.arg in names}
+    return replace(base, **given)
+
+
+def _literal(node: ast.expr) -> str | tuple[str, ...]:
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(text for text in map(text_of, node.elts) if text)
+    return text_of(node) or ""

@@ -1,0 +1,173 @@
+"""What the loss is made of: the scores it is given, the weights it leads to, the targets it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the field's own name for it
+from torch.overrides import TorchFunctionMode
+
+from scaffold.check.probe_batches import count_rows, ignored_targets, taken
+from scaffold.check.probe_bench import Bench
+from scaffold.check.probe_call import backward, call
+from scaffold.check.probe_effects import Effects
+from scaffold.check.probe_graph import leaves
+from scaffold.check.probe_stir import as_model, stir
+from scaffold.check.probe_train import ROUNDS
+from scaffold.runtime.contracts import entry
+
+LOSSES = {
+    F.cross_entropy: "cross_entropy",
+    F.nll_loss: "nll_loss",
+    F.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
+}
+STRONGER = 30.0  # how much more the weights are stirred, so that scores leave 0 to 1 unless they are squashed
+CLOSE = 1e-3
+
+
+class ScoresWatch(TorchFunctionMode):
+    """Notes the scores that each loss function is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, Tensor]] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in LOSSES:
+            self.seen.append((LOSSES[func], kwargs.get("input", args[0] if args else None)))
+        return func(*args, **kwargs)
+
+
+def squashed(bench: Bench) -> list[tuple[str, str]]:
+    """Return the loss functions that are given what they would make themselves, and the outputs that are so."""
+    runs = [_watched(bench, strength) for strength in (1.0, STRONGER, -STRONGER)]
+    found = dict.fromkeys(pair for index in range(len(runs[0])) for pair in _kind([run[index] for run in runs]))
+    return [pair for pair in found if not pair[0].startswith("output")] or list(found)
+
+
+def _watched(bench: Bench, strength: float) -> list[tuple[str, Tensor]]:
+    model = stir(bench.fresh(), seed=int(abs(strength)) + (strength < 0), strength=abs(strength))
+    with ScoresWatch() as watch:
+        output = call(model, as_model(bench.batch, model)).get()
+    fields = [(f"output.{name}", entry(output, name)) for name in bench.contract.outputs]
+    return [*watch.seen, *((name, value) for name, value in fields if isinstance(value, Tensor))]
+
+
+def _kind(runs: list[tuple[str, Tensor]]) -> Iterator[tuple[str, str]]:
+    name, scores = runs[0][0], [scores.detach().double() for _, scores in runs]
+    if any(not bool(torch.isfinite(one).all()) for one in scores):
+        return
+    dim = 1 if not name.startswith("output") and scores[0].dim() > 1 else -1
+    if name == "nll_loss":
+        if not all(_sums_to_one(one.exp(), dim) for one in scores):
+            yield name, "what is no logarithm of probabilities"
+    elif all(bool(((one >= 0) & (one <= 1)).all()) for one in scores):
+        sums = scores[0].size(dim) > 1 and all(_sums_to_one(one, dim) for one in scores)
+        yield name, "probabilities, not scores: they sum to 1" if sums else "values between 0 and 1, not scores"
+
+
+def _sums_to_one(values: Tensor, dim: int) -> bool:
+    return bool(((values.sum(dim) - 1).abs() < CLOSE).all())
+
+
+def is_detached(bench: Bench) -> bool:
+    """Return whether no trainable weight gets a gradient from the loss, and would not if all were trainable."""
+    return not _reaches(bench.fresh(), bench) and not _reaches(bench.fresh().requires_grad_(), bench)
+
+
+def is_frozen(bench: Bench) -> bool:
+    """Return whether the loss would lead to weights if they were not frozen, or there are none."""
+    if not any(True for _ in bench.model.parameters()):
+        return True
+    return not _reaches(bench.fresh(), bench) and _reaches(bench.fresh().requires_grad_(), bench)
+
+
+def _reaches(model: nn.Module, bench: Bench) -> bool:
+    ran = call(model, bench.batch, training=True, grad=True)
+    loss = entry(ran.output, "loss") if ran.crash is None else None
+    return isinstance(loss, Tensor) and any(one.requires_grad and id(one) in _parameters(model) for one in leaves(loss))
+
+
+def _parameters(model: nn.Module) -> set[int]:
+    return {id(parameter) for parameter in model.parameters()}
+
+
+def unregistered(bench: Bench) -> list[list[int]]:
+    """Return the shapes of trainable tensors that the loss depends on and that are no parameters of the model."""
+    model = bench.fresh()
+    loss = entry(call(model, bench.batch, training=True, grad=True).get(), "loss")
+    return [list(one.shape) for one in leaves(loss) if one.requires_grad and id(one) not in _parameters(model)]
+
+
+def losses(bench: Bench) -> list[float]:
+    """Return the losses of a few batches in training mode, and of one in evaluation mode."""
+    model = bench.fresh()
+    found = [call(model, bench.round(number), training=True, seed=number).get() for number in range(ROUNDS)]
+    return [float(entry(output, "loss")) for output in (*found, bench.call(bench.batch).get())]
+
+
+def without_finite_gradient(bench: Bench) -> list[str]:
+    """Return the parameters whose gradient is not finite after the first batch."""
+    model = bench.fresh()
+    if backward(model, bench.batch).crash is not None:
+        return []
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all())
+    ]
+
+
+def gradient_norm(bench: Bench) -> float:
+    """Return the norm of the first batch's gradient."""
+    model = bench.fresh()
+    backward(model, bench.batch).get()
+    norms = [parameter.grad.double().norm() for parameter in model.parameters() if parameter.grad is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+def loss_of_ignorance(bench: Bench) -> float | None:
+    """Return ln C, the loss of a model that finds all C values of a target equally likely; None where it has no C."""
+    target = bench.batch.get(bench.contract.targets[0])
+    if bench.contract.uniform_over is None or target is None:
+        return None
+    name = next(iter(bench.contract.outputs))
+    dimensions, scores = bench.contract.outputs[name], entry(bench.labelled.output, name)
+    if target.is_floating_point():
+        is_several = target.shape == scores.shape and bool(((target == 0) | (target == 1)).all())
+        return math.log(2) if is_several else None
+    count = scores.shape[dimensions.index(bench.contract.uniform_over)]
+    return math.log(count) if count > 1 else None
+
+
+def padding_with_targets(bench: Bench) -> int:
+    """Return how many positions of padding have a target that counts."""
+    mask = bench.batch.get("attention_mask")
+    targets = [bench.batch[name] for name in bench.contract.targets if name in bench.batch]
+    if mask is None:
+        return 0
+    counted = [(one != bench.contract.ignore_index) & (mask == 0) for one in targets if one.shape == mask.shape]
+    return sum(int(one.sum()) for one in counted)
+
+
+def losses_beside_ignored(effects: Effects) -> tuple[float, float]:
+    """Return the loss of two rows alone, and beside others of which every target is ignored."""
+    batch, contract = effects.batch, effects.contract
+    longest = _longest(batch)  # without it the others could have shorter targets than their batch says
+    kept = sorted({longest, 0 if longest else 1})
+    beside = ignored_targets(batch, contract, [row for row in range(count_rows(batch)) if row not in kept])
+    return effects.loss(taken(batch, kept)), effects.loss(beside)
+
+
+def _longest(batch: Mapping[str, Any]) -> int:
+    words, mask = batch.get("word_ids"), batch.get("attention_mask")
+    if words is not None:
+        return int(words.max(dim=1).values.argmax())
+    return int(mask.sum(dim=1).argmax()) if mask is not None else 0

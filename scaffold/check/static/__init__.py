@@ -1,0 +1,1 @@
+"""Rules that read code and config and run nothing; one per file."""

@@ -1,0 +1,84 @@
+"""Projects of every template pass, with each of their options; their own rows and hooks are what is checked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scaffold.check import check_path
+from scaffold.check.rule import rule_ids
+from scaffold.project import catalog
+
+DYNAMIC = rule_ids("dynamic")
+TEMPLATES = catalog.template_names()
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_has_neither_errors_nor_warnings(project_of, template):
+    report = check_path(project_of(template), only=DYNAMIC)
+    assert not report.errors + report.warnings, report
+    assert not [item for item in report.not_checked if "itself failed" in item.reason]
+
+
+@pytest.mark.parametrize("target", ["multi", "regression"])
+def test_other_targets_have_neither_errors_nor_warnings(project_of, target):
+    report = check_path(project_of("sequence-classifier", target=target), only=DYNAMIC)
+    assert not report.errors + report.warnings, report
+
+
+def test_a_pretrained_backbone_has_neither_errors_nor_warnings(project_of, tiny_bert):
+    folder = project_of("sequence-classifier", backbone="pretrained")
+    path = folder / "conf" / "backbone" / "pretrained.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(f"name: {tiny_bert}" if line.startswith("name:") else line for line in lines) + "\n")
+    report = check_path(folder, only=DYNAMIC)
+    assert not report.errors + report.warnings, report
+
+
+COLLATE = """    @classmethod
+    def collate(cls, features: Any, context: Any, stage: Any, rng: Any) -> Any:
+        batch = super().collate(features, context, stage, rng)
+        batch["attention_mask"].fill_(1)
+        return batch
+
+    def forward("""
+
+
+def test_a_collate_whose_mask_shows_padding_is_found(project_of):
+    folder = project_of("sequence-classifier")
+    edit(folder / "mymodel" / "model.py", "    def forward(", COLLATE)
+    assert "padding" in {found.rule for found in check_path(folder, only=["padding"]).findings}
+
+
+def test_an_encode_that_fails_is_a_crash_at_its_line(project_of):
+    folder = project_of("sequence-classifier")
+    edit(folder / "mymodel" / "task.py", "        features = encode_text(", "        features = encode_txt(")
+    [found] = check_path(folder, only=["crash"]).findings
+    assert found.file == "mymodel/task.py"
+    assert "encode_txt" in found.message
+
+
+def test_the_model_that_is_checked_is_the_project_in_the_folder_not_an_earlier_one(project_of, tmp_path):
+    folder = project_of("sequence-classifier")
+    assert check_path(folder, only=["crash"]).findings == ()
+    edit(folder / "mymodel" / "model.py", "        hidden = self.encoder(", "        hidden = self.encodr(")
+    assert check_path(folder, only=["crash"]).findings
+
+
+def test_the_command_ends_well_in_a_process_of_its_own(project_of):
+    command = [sys.executable, "-m", "scaffold", "check"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        command, cwd=project_of("sequence-classifier"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
