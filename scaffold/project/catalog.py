@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -45,7 +45,10 @@ class FileRule:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template: its layers, lowest first, and what their merged `template.yml` says."""
+    """One template: its layers, lowest first, and what their merged `template.yml` says.
+
+    left_out: paths, or patterns of paths, of files that the base has and this template does without.
+    """
 
     name: str
     layers: tuple[Path, ...]
@@ -55,6 +58,7 @@ class Template:
     questions: Mapping[str, Question]
     data: Mapping[str, Any]
     files: tuple[FileRule, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def templates_root() -> Path:
@@ -100,11 +104,12 @@ def load(root: Path, name: str) -> Template:
     if not (root / BASE).is_dir():
         raise damaged(root / BASE, "the folder that every template builds on is missing")
     layers = (root / BASE, root / name)
+    manifests = [read_manifest(manifest) for layer in layers if (manifest := layer / MANIFEST).exists()]
     merged: dict[str, Any] = {}
-    for manifest in (layer / MANIFEST for layer in layers):
-        if manifest.exists():
-            merged = overlaid(merged, read_manifest(manifest))
-    return parse(name, layers, merged)
+    for content in manifests:
+        merged = overlaid(merged, content)
+    left_out = [path for path, rule in manifests[-1].get("files", {}).items() if rule is None]
+    return replace(parse(name, layers, merged), left_out=tuple(left_out))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

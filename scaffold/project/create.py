@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,18 @@ class Created:
     versioning: Versioning
 
 
-def create(spec: ProjectSpec, target: Path, *, git: bool = True, dry_run: bool = False) -> Created:
-    """Write the project as `target`; interrupted at any point, the target is absent or complete."""
+def create(
+    spec: ProjectSpec,
+    target: Path,
+    *,
+    git: bool = True,
+    dry_run: bool = False,
+    edits: Mapping[str, str] | None = None,
+) -> Created:
+    """Write the project as `target`; interrupted at any point, the target is absent or complete.
+
+    edits: texts of files that the person brings along; for later updates they are changes of theirs.
+    """
     target = target.absolute()
     with faults_explained(target), ExitStack() as ending:
         sweep(target)
@@ -50,6 +61,8 @@ def create(spec: ProjectSpec, target: Path, *, git: bool = True, dry_run: bool =
         with workshop(target) as folder:
             draft = folder / target.name
             compose(spec, folder / "template", draft)
+            for path, text in (edits or {}).items():
+                (draft / path).write_text(text, encoding="utf-8")
             created = Created(target, listing(spec, draft), first_edit(spec), version(spec, draft, target, git))
             if not dry_run:
                 ending.enter_context(undisturbed())  # from here on a signal comes too late

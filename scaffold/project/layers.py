@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
 
 from scaffold.project.catalog import MANIFEST, Template, damaged
+from scaffold.project.questions import is_met
 
 SUFFIX = ".jinja"
 TREE = "tree"
@@ -28,7 +30,8 @@ def stage(template: Template, choices: dict[str, str], folder: Path) -> Path:
     tree = folder / TREE
     tree.mkdir(parents=True)
     for layer in chosen_layers(template, choices):
-        lay(layer, tree)
+        own = layer.is_relative_to(template.layers[-1])
+        lay(layer, tree, () if own else template.left_out)
     (folder / "copier.yml").write_text(yaml.safe_dump(COPIER_CONFIG), encoding="utf-8")
     return folder
 
@@ -36,16 +39,18 @@ def stage(template: Template, choices: dict[str, str], folder: Path) -> Path:
 def chosen_layers(template: Template, choices: dict[str, str]) -> Iterator[Path]:
     """Yield the folders to lay, lowest first: base, template, then the conditional ones of each that apply."""
     yield from template.layers
-    chosen = {f"{key}={value}" for key, value in choices.items()}
     for layer in template.layers:
         conditional = sorted(path for path in (layer / CONDITIONAL).glob("*=*") if path.is_dir())
-        yield from (path for path in conditional if path.name in chosen)
+        yield from (path for path in conditional if is_met(path.name, choices))
 
 
-def lay(layer: Path, tree: Path) -> None:
-    """Copy a layer's files over a tree: the later wins, whether or not it is rendered."""
+def lay(layer: Path, tree: Path, left_out: Iterable[str] = ()) -> None:
+    """Copy a layer's files over a tree, but for those left out: the later wins, whether or not it is rendered."""
     for source in layer_files(layer):
         target = tree / source.relative_to(layer)
+        path = source.relative_to(layer).as_posix().removesuffix(SUFFIX)
+        if any(fnmatchcase(path, pattern) for pattern in left_out):
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         twin = target.with_name(target.name.removesuffix(SUFFIX) if target.suffix == SUFFIX else target.name + SUFFIX)
         twin.unlink(missing_ok=True)

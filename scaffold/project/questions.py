@@ -109,3 +109,9 @@ def known_question(questions: Mapping[str, Question], name: str) -> Question:
         where=Where(key=name),
         code="usage.question",
     )
+
+
+def is_met(condition: str, choices: Mapping[str, str]) -> bool:
+    """Return whether an answer is one of those that a condition names: `engine=all,torch`."""
+    name, _, values = condition.partition("=")
+    return choices.get(name) in values.split(",")

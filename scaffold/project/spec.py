@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import scaffold
 from scaffold.project import names, questions, requirement, spelling
 from scaffold.project.catalog import Template, used_classes
-from scaffold.project.questions import Answer
+from scaffold.project.questions import Answer, is_met
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class ProjectSpec:
         values: dict[str, Answer] = {**self.answers, "bare": self.bare}
         return {key: str(value).lower() if isinstance(value, bool) else value for key, value in values.items()}
 
+    def runtime_extras(self) -> list[str]:
+        """Return the extras of the runtime that the project needs: the template's, and those of its answers."""
+        asked = self.template.data.get("runtime_extras_when", {}).items()
+        more = (extra for condition, extras in asked if is_met(condition, self.choices()) for extra in extras)
+        return [*self.template.data.get("runtime_extras", ()), *more]
+
 
 def build(
     template: Template,
@@ -62,9 +68,10 @@ def build(
     answers = complete(template, spellings, answers)
     package = answers.get("package", spellings.package)
     spellings = names.Names(spellings.project, str(package), spellings.class_name)
-    extras = template.data.get("runtime_extras", ())
-    wanted = requirement.runtime(extras) if runtime_requirement is None else runtime_requirement
-    return ProjectSpec(template, spellings, answers, bare, wanted)
+    spec = ProjectSpec(template, spellings, answers, bare, runtime_requirement or "")
+    if runtime_requirement is None:
+        spec = replace(spec, requirement=requirement.runtime(spec.runtime_extras()))
+    return spec
 
 
 def complete(template: Template, spellings: names.Names, answers: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--into", type=click.Path(), default=".", metavar="DIR", help="The folder that gets the project.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Answer a question of the template.")
 @click.option("--answers", type=click.Path(), metavar="FILE", help="Answer questions from a YAML file.")
+@click.option("--from", "source", metavar="FILE:CLASS", help="Copy a model class of your own into the project.")
 @click.option("--bare", is_flag=True, help="Write the methods of the model as stubs, without a working baseline.")
 @click.option("--no-git", is_flag=True, help="Make no repository and no first commit.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
@@ -32,6 +33,7 @@ def command(
     into: str,
     settings: tuple[str, ...],
     answers: str | None,
+    source: str | None,
     bare: bool,
     no_git: bool,
     dry_run: bool,
@@ -44,6 +46,7 @@ def command(
     from pathlib import Path
 
     from scaffold.cli.answers import given_answers
+    from scaffold.project import bring
     from scaffold.project.create import create
     from scaffold.project.workshop import undisturbed
 
@@ -51,12 +54,16 @@ def command(
     spec, asked = specified(template, name, given, bare=bare, may_ask=not as_json)
     if asked:
         console.line(f"\nThe same without questions:\n  {repeated(spec, into, bare, no_git, dry_run)}\n")
-    created = create(spec, Path(into) / spec.names.project, git=not no_git, dry_run=dry_run)
+    brought = bring.read(source) if source else None
+    edits = bring.edits(brought, spec) if brought else None
+    misfits = bring.misfits(brought, spec) if brought else []
+    created = create(spec, Path(into) / spec.names.project, git=not no_git, dry_run=dry_run, edits=edits)
     with undisturbed():  # the project is there: a signal could only spoil the announcement
         if as_json:
-            console.data(as_data(spec, created, dry_run))
+            console.data(as_data(spec, created, dry_run) | ({"misfits": misfits} if source else {}))
         else:
             announce(spec, created, dry_run)
+            tell_misfits(misfits)
 
 
 def specified(
@@ -109,6 +116,14 @@ def announce(spec: ProjectSpec, created: Created, dry_run: bool) -> None:
         console.line(f"  {step}")
     if created.edit:
         console.line(f"\nThen make it yours: {created.edit}")
+
+
+def tell_misfits(misfits: list[str]) -> None:
+    """Say what of a class that was brought along does not fit yet."""
+    if misfits:
+        console.line("\nWhat does not fit yet:")
+        for misfit in misfits:
+            console.line(f"  - {misfit}")
 
 
 def next_steps(created: Created) -> list[str]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaffold.errors import DivergedError, listed
-from scaffold.runtime.config.secrets import discreet
 from scaffold.runtime.console import say
-from scaffold.runtime.files import write_text
 from scaffold.runtime.module import BaseModule
-from scaffold.runtime.reading.rows import Finding
 from scaffold.runtime.training.loggers import CurveLogger
-from scaffold.runtime.training.manifest import manifest, refuse_other_data
+from scaffold.runtime.training.manifest import refuse_other_data, refuse_other_engine
 from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.run_files import write_run_files
+from scaffold.runtime.training.seeding import seed_batch
 from scaffold.runtime.training.trial import try_forward
 
 LOG_EVERY = 50
@@ -58,6 +57,12 @@ class Guard(pl.Callback):
         if data is not None and trainer.world_size == 1 and type(pl_module).training_step is BaseModule.training_step:
             try_forward(pl_module, data.first_batch("validation").to(pl_module.device))
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at a loss of validation that is not finite; this comes before a checkpoint is saved."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._refuse_spoilt(trainer, pl_module)
+            refuse_diverged(self.run, trainer.callback_metrics, trainer.current_epoch, trainer.global_step)
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the last loss, too."""
         self._check(trainer)
@@ -66,10 +71,7 @@ class Guard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the generators to this batch's own state."""
-        number = _mixed(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
-        torch.default_generator.manual_seed(number)
-        if pl_module.device.type == "cuda":
-            torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(number)
+        seed_batch(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx, pl_module.device)
         self.rows_before, self.rows = self.rows, getattr(batch, "rows", None)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
@@ -83,11 +85,13 @@ class Guard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save nothing that the last batch has spoilt."""
+        self._refuse_spoilt(trainer, pl_module)
+
+    def _refuse_spoilt(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check(trainer)
-        if not _all_finite(pl_module):
-            raise _diverged(
-                f"the weights are not finite after step {trainer.global_step}", _spoilt_by(self.rows, trainer)
-            )
+        if not all_finite(pl_module):
+            what = f"the weights are not finite after step {trainer.global_step}"
+            raise diverged(self.run, what, _spoilt_by(self.rows, trainer))
 
     def _check(self, trainer: pl.Trainer) -> None:
         seen, self.seen = self.seen, None
@@ -100,11 +104,12 @@ class Guard(pl.Callback):
         if finite:
             return
         because = f"it came from the rows {_named(seen.rows, trainer)}"
-        if seen.arrival is None and not _all_finite(trainer.lightning_module):
+        if seen.arrival is None and not all_finite(trainer.lightning_module):
             because = _spoilt_by(self.rows_before, trainer)
         if math.isfinite(value):
             because = "another process says so; its rows stand in its own message"
-        raise _diverged(f"the loss is not finite at step {seen.step} (epoch {seen.epoch})", because)
+        what = f"the loss is not finite at step {seen.step} (epoch {seen.epoch + 1})"
+        raise diverged(self.run, what, because, untrained=seen.step == 0)
 
 
 class _Loss:
@@ -121,21 +126,29 @@ class _Loss:
         return self.number.item()
 
 
-def _diverged(what: str, because: str) -> DivergedError:
-    fix = "lower optim.optimizer.lr, or look at these rows; a checkpoint, if there is one yet, is still good"
-    return DivergedError(what, because=because, fix=fix)
+def diverged(run: Run, what: str, because: str, *, untrained: bool = False) -> DivergedError:
+    """Return the error of a training whose numbers are no longer finite, with the checkpoint that is still good.
+
+    untrained: no step was taken yet, so that no rate can be too high.
+    """
+    fix = "look at these rows and at forward (make check tries it)" if untrained else "lower optim.optimizer.lr"
+    fix += "" if untrained else ", or look at these rows"
+    kept = f"{os.path.relpath(run.last)} is still good" if run.last.is_file() else "no checkpoint was saved yet"
+    return DivergedError(what, because=because, fix=f"{fix}; {kept}")
 
 
-def _mixed(*numbers: int) -> int:
-    """Return 64 bits that follow from the numbers alone, on every machine and Python."""
-    mixed = 0
-    for number in numbers:
-        mixed = ((mixed ^ number) * 0x9E37_79B9_7F4A_7C15 + 0x6A09_E667_F3BC_C909) & 0xFFFF_FFFF_FFFF_FFFF
-        mixed ^= mixed >> 29
-    return mixed
+def refuse_diverged(run: Run, metrics: Mapping[str, Any], epoch: int, step: int) -> None:
+    """Raise DivergedError when a validation, in an epoch counted from 0, logged a loss that is not a finite number."""
+    losses = [name for name in metrics if name.startswith("val") and name.endswith("loss")]
+    wrong = [name for name in losses if not math.isfinite(metrics[name])]
+    if wrong:
+        what = f"{wrong[0]} is {float(metrics[wrong[0]])} after step {step} (epoch {epoch + 1})"
+        because = "what the model has learnt gives no finite loss on the rows of validation"
+        raise diverged(run, what, because)
 
 
-def _all_finite(module: pl.LightningModule) -> bool:
+def all_finite(module: nn.Module) -> bool:
+    """Return whether no weight of a module is NaN or infinite."""
     return all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters())
 
 
@@ -160,23 +173,13 @@ class RunFiles(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         """Go on only with the data that the run was started with; this comes before its checkpoint is loaded."""
         if stage == "fit" and self.run.resume_from:
+            refuse_other_engine(self.run.folder, "lightning")
             refuse_other_data(self.run.folder, trainer.datamodule.files)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the vocabulary, the tokenizer and the manifest."""
-        if not trainer.is_global_zero:
-            return
-        folder, context = self.run.folder, pl_module.context
-        write_text(
-            folder / "vocabulary.json", json.dumps(context.vocabulary.as_dict(), ensure_ascii=False, indent=2) + "\n"
-        )
-        if context.processor is not None:
-            context.processor.save_pretrained(str(folder / "tokenizer"))
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        facts = json.dumps(manifest(self.run, pl_module, data.files), indent=2, ensure_ascii=False)
-        write_text(folder / "manifest.json", discreet(facts) + "\n")
-        if any(data.left_out.values()):
-            write_text(folder / "skipped_rows.jsonl", "".join(map(_as_json_line, _rows_left_out(data.left_out))))
+        if trainer.is_global_zero:
+            write_run_files(self.run, pl_module, trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Go on in the curve of the run that is resumed."""
@@ -201,16 +204,6 @@ class RunFiles(pl.Callback):
         values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
         for logger in trainer.loggers:
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step)
-
-
-def _rows_left_out(left_out: Mapping[str, Sequence[Finding]]) -> Iterator[dict[str, Any]]:
-    for split, findings in left_out.items():
-        for origin, message in findings:
-            yield {"split": split, "file": origin.file, "line": origin.line, "error": message}
-
-
-def _as_json_line(row: dict[str, Any]) -> str:
-    return discreet(json.dumps(row, ensure_ascii=False)) + "\n"
 
 
 def _curves(trainer: pl.Trainer) -> list[CurveLogger]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -15,13 +16,15 @@ import torch
 
 import scaffold
 from scaffold.errors import RefusedError, Where, listed
-from scaffold.runtime.files import sha256
+from scaffold.runtime.files import checksum
 from scaffold.runtime.training.run import Run, project_facts
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "lightning", "transformers", "torchmetrics", "hydra-core", "tokenizers", "numpy")
 
 
-def manifest(run: Run, model: pl.LightningModule, files: dict[str, list[Path]]) -> dict[str, Any]:
+def manifest(run: Run, model: pl.LightningModule, files: dict[str, list[Path]], engine: str) -> dict[str, Any]:
     """Return versions, command, seed, commit, data checksums, parameter counts and hardware.
 
     A run that goes on keeps what it was started with, and adds how it went on to `resumed`.
@@ -32,6 +35,7 @@ def manifest(run: Run, model: pl.LightningModule, files: dict[str, list[Path]]) 
     parameters = list(model.parameters())
     return facts | {
         "seed": run.config.seed,
+        "engine": engine,
         "data": data_checksums(files),
         "parameters": {
             "total": sum(parameter.numel() for parameter in parameters),
@@ -61,8 +65,8 @@ def _circumstances() -> dict[str, Any]:
 
 
 def data_checksums(files: dict[str, list[Path]]) -> dict[str, dict[str, str]]:
-    """Return the sha256 of every data file, by split."""
-    return {split: {str(path): sha256(path) for path in paths} for split, paths in files.items()}
+    """Return the sha256 of every data file, by split; of a folder, that of its files' names and sizes."""
+    return {split: {str(path): checksum(path) for path in paths} for split, paths in files.items()}
 
 
 def refuse_other_data(folder: Path, files: dict[str, list[Path]]) -> None:
@@ -79,6 +83,56 @@ def refuse_other_data(folder: Path, files: dict[str, list[Path]]) -> None:
                 where=Where(file=changed[0] if changed else None, key=None if changed else f"data.path.{split}"),
                 code="refused.resume-changed",
             )
+
+
+def refuse_rows_of_training(folder: Path, files: dict[str, list[Path]]) -> None:
+    """Raise RefusedError when a test split that is taken out of the training rows may hold some of those trained on.
+
+    It is the same split only of the same files. Test files of their own that have changed are named in a warning.
+    """
+    known, now = written(folder).get("data", {}), data_checksums(_of_test(files))
+    if not known:
+        return
+    if "test" in files:
+        _warn_of_changed(known.get("test", {}), now["test"])
+        return
+    same_splits = known.keys() == files.keys()
+    if same_splits and list(known["train"].values()) == list(now["train"].values()):
+        return
+    changed = [file for file, checksum in now["train"].items() if checksum not in known.get("train", {}).values()]
+    splits = "" if same_splits else f"; there were files for {listed(known)}, now there are some for {listed(files)}"
+    raise RefusedError(
+        "the data have changed: the test rows of today may be rows that the run was trained on",
+        because=f"there is no test file, so they are taken out of the training rows{splits}",
+        fix="name the rows to measure it on: make evaluate DATA=…; or put the old file back",
+        where=Where(file=changed[0] if changed else None, key=None if changed else "data.path"),
+        code="refused.data-changed",
+    )
+
+
+def _of_test(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    split = "test" if "test" in files else "train"
+    return {split: files.get(split, [])}
+
+
+def _warn_of_changed(before: dict[str, str], now: dict[str, str]) -> None:
+    changed = [file for file, checksum in now.items() if checksum not in before.values()]
+    if changed:
+        log.warning("test: %s is not the file that the run was trained beside: it has changed since", listed(changed))
+
+
+def refuse_other_engine(folder: Path, engine: str) -> None:
+    """Raise RefusedError when a run was started by another training loop, whose checkpoints this one cannot read."""
+    before = written(folder).get("engine", engine)
+    if before != engine:
+        script = {"lightning": "train.py", "torch": "train_loop.py", "hf-trainer": "train_hf.py"}.get(before, before)
+        raise RefusedError(
+            f"the run in {folder} was not started by this training loop",
+            because=f"its checkpoints are those of {before}",
+            fix=f"go on with {script}, or start a new run",
+            where=Where(file=str(folder / "manifest.json")),
+            code="refused.engine",
+        )
 
 
 def git_state(folder: Path) -> dict[str, Any]:

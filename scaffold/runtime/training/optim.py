@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
 import lightning.pytorch as pl
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from scaffold.errors import ConfigError, Where, listed, shown
 from scaffold.runtime.config.objects import check_arguments, instantiate, locate
 
-KEY = "optim_conf"
+KEY = "optim"  # the section of the config that conf/model hands to the model as its optim_conf
 Schedule = Literal["constant", "linear", "cosine"]
 FUSED_DEVICES = {"cpu", "cuda"}
 FUSED_OPTIMIZERS = ("Adam", "AdamW")
@@ -53,12 +53,18 @@ class TorchFactory:
         optimizer = self.build(module)
         if self.schedule is None:
             return optimizer
-        steps = _total_steps(module)
+        schedule = self.rates(optimizer, _total_steps(module))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rates(self, optimizer: Optimizer, steps: int) -> LambdaLR:
+        """Return the schedule of an optimizer over so many steps; without one the rate stays as it is."""
+        if self.schedule is None:
+            return LambdaLR(optimizer, lambda _: 1.0)
         warmup = self.warmup * steps if self.warmup < 1 else self.warmup
         rate = functools.partial(rate_at, kind=self.schedule, warmup=round(warmup), steps=steps, final=self.final)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}}
+        return LambdaLR(optimizer, rate)
 
-    def build(self, module: pl.LightningModule) -> Optimizer:
+    def build(self, module: nn.Module) -> Optimizer:
         """Return the optimizer over the module's trainable parameters."""
         key = f"{KEY}.optimizer"
         cls = locate(self.optimizer.get("_target_"), key)
@@ -84,13 +90,34 @@ def build_optimizers(optim_conf: Mapping[str, Any], module: pl.LightningModule) 
 
     Nested targets of a factory stay unbuilt unless it says `_recursive_: true`.
     """
+    return _factory(optim_conf)(module)
+
+
+def build_optimizer(module: Any, steps: int) -> tuple[Optimizer, LambdaLR]:
+    """Return the optimizer of a module's `optim_conf` and its schedule over so many steps, for a loop of one's own.
+
+    Errors: ConfigError where `optim_conf` names a factory of its own, which may need Lightning's Trainer.
+    """
+    factory = _factory(module.optim_conf)
+    if not isinstance(factory, TorchFactory):
+        raise _wrong(
+            "_target_",
+            "this loop needs an optimizer that can be built without Lightning",
+            because=f"{module.optim_conf.get('_target_')} is called with a module that has a trainer",
+            fix="set optim._target_=scaffold.runtime.TorchFactory, or train with train.py",
+        )
+    optimizer = factory.build(module)
+    return optimizer, factory.rates(optimizer, steps)
+
+
+def _factory(optim_conf: Mapping[str, Any]) -> Callable[[pl.LightningModule], Any]:
     target = locate(optim_conf.get("_target_"), KEY)
     if isinstance(target, type) and issubclass(target, Optimizer):
-        return TorchFactory(optim_conf)(module)
+        return TorchFactory(optim_conf)
     factory = instantiate({"_recursive_": False, **optim_conf}, KEY)
     if not callable(factory):
         raise _wrong("_target_", f"{target.__name__} makes no optimizer: it cannot be called with the model")
-    return factory(module)
+    return factory  # type: ignore[no-any-return]
 
 
 def parameter_groups(parameters: Mapping[str, Tensor], no_decay: Iterable[str] = ()) -> list[dict[str, Any]]:
@@ -139,7 +166,7 @@ def _total_steps(module: pl.LightningModule) -> int:
     return int(steps)
 
 
-def _fuses(cls: Any, arguments: Mapping[str, Any], parameters: Iterable[Tensor], module: pl.LightningModule) -> bool:
+def _fuses(cls: Any, arguments: Mapping[str, Any], parameters: Iterable[Tensor], module: nn.Module) -> bool:
     if cls.__name__ not in FUSED_OPTIMIZERS or not cls.__module__.startswith("torch.optim"):
         return False
     if {"fused", "foreach", "capturable", "differentiable"} & set(arguments):
@@ -149,9 +176,9 @@ def _fuses(cls: Any, arguments: Mapping[str, Any], parameters: Iterable[Tensor],
     return all(one.is_floating_point() and one.device.type in FUSED_DEVICES for one in parameters)
 
 
-def _scales_gradients(module: pl.LightningModule) -> bool:
+def _scales_gradients(module: nn.Module) -> bool:
     # with 16-bit floats Lightning cannot clip the gradients of an optimizer that unscales them itself, as fused ones do
-    trainer = module._trainer
+    trainer = getattr(module, "_trainer", None)
     return trainer is not None and getattr(trainer.precision_plugin, "scaler", None) is not None
 
 

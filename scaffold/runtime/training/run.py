@@ -95,9 +95,11 @@ class Run:
 
     def trained(self) -> Path:
         """Return the checkpoint to evaluate and predict with."""
-        for path in (self.best, self.last):
-            if path.is_file():
-                return path
+        if self.best.is_file():
+            return self.best
+        if self.last.is_file():
+            say(f"there is no {os.path.relpath(self.best)}: using last.ckpt, which need not be the best")
+            return self.last
         raise RefusedError(
             f"the run in {self.folder} has no checkpoint yet",
             because="it stopped before its first validation ended",
@@ -124,9 +126,13 @@ class Run:
         best = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
         if best is not None:
             found[trainer.checkpoint_callback.monitor] = float(best)  # type: ignore[union-attr]
-        found = {name: round(value, 6) for name, value in found.items()}
-        metrics = found | {"train/epochs": trainer.current_epoch, "train/seconds": round(time.time() - self.started, 3)}
-        if trainer.is_global_zero:
+        return self.conclude(found, trainer.current_epoch, first=trainer.is_global_zero)
+
+    def conclude(self, found: Mapping[str, float], epochs: int, *, first: bool = True) -> dict[str, float]:
+        """Write the final metrics, with how long it took, and return them; the first of several processes tells."""
+        rounded = {name: round(value, 6) for name, value in found.items()}
+        metrics = rounded | {"train/epochs": epochs, "train/seconds": round(time.time() - self.started, 3)}
+        if first:
             self.write_metrics(metrics)
             print_metrics(metrics)
             say(f"the run is in {os.path.relpath(self.folder)}")
@@ -205,14 +211,7 @@ def _make_folder(folder: Path, *, timed: bool) -> Path:
             candidate.mkdir(parents=True)
         except FileExistsError:
             if not timed:
-                has_checkpoint = (folder / "checkpoints" / "last.ckpt").is_file()
-                raise RefusedError(
-                    f"the run folder {folder} exists already",
-                    because="a run keeps its folder to itself",
-                    fix="give another run_dir" + f", or go on with it: resume={folder}" * has_checkpoint,
-                    where=Where(key="run_dir"),
-                    code="refused.run-exists",
-                ) from None
+                raise _taken(folder) from None
             candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
         except OSError as fault:
             raise EnvironmentFault(
@@ -223,6 +222,17 @@ def _make_folder(folder: Path, *, timed: bool) -> Path:
             ) from None
         else:
             return candidate
+
+
+def _taken(folder: Path) -> RefusedError:
+    has_checkpoint = (folder / "checkpoints" / "last.ckpt").is_file()
+    return RefusedError(
+        f"the run folder {folder} exists already",
+        because="a run keeps its folder to itself",
+        fix="give another run_dir" + f", or go on with it: resume={folder}" * has_checkpoint,
+        where=Where(key="run_dir"),
+        code="refused.run-exists",
+    )
 
 
 def _is_timed(config: DictConfig) -> bool:

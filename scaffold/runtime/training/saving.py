@@ -137,7 +137,18 @@ class Patience(EarlyStopping):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop after the epoch in which patience ended, in a process that went on from there, too."""
-        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+        if self.wait_count < self.patience:
+            return
+        trainer.should_stop = True
+        ended = trainer.current_epoch + 1
+        last = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else math.inf
+        if trainer.is_global_zero and max(1, trainer.min_epochs or 0) <= ended < last:  # type: ignore[operator]
+            say(patience_ended(ended, self.monitor, self.wait_count))
+
+
+def patience_ended(epoch: int, monitor: str, waited: int) -> str:
+    """Return the line that says why training stops before its last epoch."""
+    return f"stopped after epoch {epoch}: {monitor} has not improved for {waited} validations (patience)"
 
 
 def logged_name(monitor: str, logged: Mapping[str, Any]) -> str:

@@ -23,11 +23,17 @@ class Signals:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell = tell
         self.received: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def listen(self) -> None:
         """Take the signals over; Lightning gives them back after training."""
         for number in EXIT_CODES if _is_main_thread() else ():
-            signal.signal(number, self._receive)
+            self._before[number] = signal.signal(number, self._receive)
+
+    def release(self) -> None:
+        """Give the signals back, where there is no Lightning to do so."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def exit_code(self, trainer: Any) -> int:
         """Return the exit code for a signal that any process got, else 0; all processes ask at the same batch."""

@@ -1,0 +1,1 @@
+"""A plain `nn.Module`: registered by a name, built from a config, trained in any of three loops."""
