@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from scaffold.errors import ConfigError, Where, listed, shown
 from scaffold.runtime.reading.cells import load_object, split_commas, split_tabs
-from scaffold.runtime.reading.lines import MAX_ROW_BYTES, Line, file_error, text_of
+from scaffold.runtime.reading.lines import MAX_ROW_BYTES, Line, file_error, open_data, text_of
 from scaffold.runtime.samples import BadRow, Sample
 
 Decode = Callable[[bytes], Sample]
 COLUMNS_KEY = "data.columns"
+CONVERT = "unpack, convert or rename the file"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Schema:
     columns: our name -> the file's column (a name, or a 0-based position in a TSV file); a name that is no field of the
     sample is carried in `sample.extra`. required: optional fields that must be filled all the same.
     carry: columns that nobody named go along in `sample.extra` (prediction) instead of being an error.
+    split: which rows are wanted of a file that holds those of several splits; None: all.
     """
 
     sample_type: type[Sample]
@@ -33,6 +35,7 @@ class Schema:
     required: tuple[str, ...] = ()
     carry: bool = False
     max_row_bytes: int = MAX_ROW_BYTES
+    split: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +56,14 @@ class Schema:
         if numbers or len(ours) != len(self.names):
             wrong = f"the position {numbers[0]}" if numbers else "one column under two names"
             raise _column_error(f"expected a column's name for each of {listed(self.names)}, got {wrong}")
-        return {str(key): name for key, name in ours.items()}
+        free = {name for name in self.names if self.columns.get(name, name) == name}
+        others = {key: name for key, name in self.sample_type.aliases.items() if name in free and key not in ours}
+        return {str(key): name for key, name in ours.items()} | others
+
+    def missing(self, ours: Mapping[str, str], columns: Iterable[str]) -> list[str]:
+        """Return the columns that a row cannot do without and that are not among those of a file or row."""
+        there = {ours.get(column) for column in columns}
+        return [column for column, name in ours.items() if name not in there and name in self.must_have]
 
     def by_position(self) -> tuple[str, ...]:
         """Return our names in the order of the columns; what has no position fills the free ones in order.
@@ -73,6 +83,12 @@ class Schema:
             raise _column_error(f"expected a name for every column up to {max(places)}, got none for {listed(missing)}")
         return tuple(places[place] for place in range(len(places)))
 
+    def format_of(self, name: str | Path) -> Format:
+        """Return the format in which such rows are read from a file or, where there is one for it, a folder."""
+        fix = 'name its format: make predict … ARGS="--format tsv"' if self.carry else CONVERT
+        form = format_of(name, FORMATS | dict(self.sample_type.formats), fix)
+        return form if self.split is None else form.of_split(self.split)
+
     def sample(self, fields: Mapping[str, Any]) -> Sample:
         """Return the sample of a row's values; raises BadRow."""
         sample = self.sample_type.parse(fields)
@@ -82,8 +98,24 @@ class Schema:
         return sample
 
 
-class Format(ABC):
+class Format:
     """One kind of file; a project's own format is a subclass, made known by `register_format`."""
+
+    def splits(self, path: Path) -> tuple[str, ...]:  # noqa: ARG002 - here a file is of one split
+        """Return the splits that a single file holds; none where it is to be divided."""
+        return ()
+
+    def of_split(self, split: str) -> Format:  # noqa: ARG002 - here a file is of one split
+        """Return the format that reads the rows of one split where a file holds several."""
+        return self
+
+    def open(self, path: Path, *, regular: bool = False) -> IO[bytes]:
+        """Open a file for reading; `regular` refuses pipes."""
+        return open_data(path, regular=regular)
+
+    def unfolded(self, handle: IO[bytes], name: str) -> IO[bytes]:  # noqa: ARG002 - here a row stands by itself
+        """Return a file in which the bytes of a row say all about it; it is read in place of the given one."""
+        return handle
 
     def rows(self, lines: Iterator[Line], max_bytes: int) -> Iterator[Line]:  # noqa: ARG002 - here a line is a row
         """Join the lines of a file into rows."""
@@ -93,9 +125,13 @@ class Format(ABC):
         """Take the header off the rows of a file and return its columns; None where there is none."""
         return None
 
-    @abstractmethod
-    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:
+    def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:  # noqa: ARG002 - here `values` does it
         """Return what makes a sample of a row's bytes; raises where the file's columns do not fit the schema."""
+        return partial(_sample_of, self, schema)
+
+    def values(self, text: str) -> Mapping[str, Any]:
+        """Return what a row holds, by our names; raises BadRow. The one method that a format of a line a row needs."""
+        raise NotImplementedError(f"{type(self).__name__} must write `values`, or a `decoder` that does without")
 
 
 class Tsv(Format):
@@ -144,6 +180,7 @@ class Jsonl(Format):
         return _Objects(schema, schema.by_key())
 
 
+FOLDER = "/"  # stands for the suffix where a folder is read like a file
 FORMATS: dict[str, Format] = {".tsv": Tsv(), ".csv": Csv(), ".jsonl": Jsonl()}
 
 
@@ -152,17 +189,18 @@ def register_format(suffix: str, form: Format) -> None:
     FORMATS["." + suffix.removeprefix(".")] = form
 
 
-def format_of(name: str | Path) -> Format:
-    """Return the format of a file by its suffix; raises DataError where there is none for it."""
-    suffix = Path(name).suffix.lower()
-    if suffix in FORMATS:
-        return FORMATS[suffix]
-    near = get_close_matches(suffix, FORMATS, n=1)
+def format_of(name: str | Path, formats: Mapping[str, Format] = FORMATS, fix: str = CONVERT) -> Format:
+    """Return the format of a file by its suffix; raises DataError, with this fix, where there is none for it."""
+    suffix = FOLDER if FOLDER in formats and Path(name).is_dir() else Path(name).suffix.lower()
+    if suffix in formats:
+        return formats[suffix]
+    known = [suffix for suffix in formats if suffix != FOLDER]
+    near = get_close_matches(suffix, known, n=1)
     raise file_error(
         name,
         f"Files of the kind {shown(suffix)} cannot be read." if suffix else "A data file needs a suffix.",
-        because=f"expected one of {listed(FORMATS)}" + (f"; did you mean {near[0]}?" if near else ""),
-        fix="unpack, convert or rename the file",
+        because=f"expected one of {listed(known)}" + (f"; did you mean {near[0]}?" if near else ""),
+        fix=fix,
     )
 
 
@@ -202,13 +240,21 @@ class _Objects:
         surplus = [key for key in found if key not in self.ours]
         if surplus and not self.schema.carry:
             raise BadRow(f"expected only the keys {listed(self.ours)}, got {listed(map(shown, surplus))} too")
-        missing = [key for key, name in self.ours.items() if key not in found and name in self.schema.must_have]
+        missing = self.schema.missing(self.ours, found)
         if missing:
             raise BadRow(f"expected the keys {listed(self.ours)}, got no {listed(map(shown, missing))}")
         clash = [key for key in surplus if key in self.schema.names]
         if clash:
             raise BadRow(f"expected '{clash[0]}' under the key that {COLUMNS_KEY} names, got a key of that name too")
-        return self.schema.sample({self.ours.get(key, key): value for key, value in found.items()})
+        values = {self.ours.get(key, key): value for key, value in found.items()}
+        if len(values) != len(found):
+            twice = [key for key in found if list(map(self.ours.get, found)).count(self.ours.get(key, "")) > 1]
+            raise BadRow(f"expected one key for each of {listed(self.schema.names)}, got {listed(map(shown, twice))}")
+        return self.schema.sample(values)
+
+
+def _sample_of(form: Format, schema: Schema, raw: bytes) -> Sample:
+    return schema.sample(form.values(text_of(raw)))
 
 
 def _joined(first: Line, ahead: deque[Line], lines: Iterator[Line], max_bytes: int) -> tuple[Line, list[Line]]:
@@ -234,8 +280,9 @@ def _joined(first: Line, ahead: deque[Line], lines: Iterator[Line], max_bytes: i
 
 def _fitted(schema: Schema, header: list[str], name: str) -> tuple[str, ...]:
     ours = schema.by_key()
-    twice = [column for column, count in Counter(header).items() if count > 1]
-    missing = [column for column, name in ours.items() if column not in header and name in schema.must_have]
+    counts = Counter(ours.get(column, (column,)) for column in header)  # a tuple is none of our names
+    twice = dict.fromkeys(column for column in header if counts[ours.get(column, (column,))] > 1)
+    missing = schema.missing(ours, header)
     surplus = [column for column in header if column not in ours]
     clash = [column for column in surplus if column in schema.names]
     if twice:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from scaffold.errors import ConfigError, DataError, Where, listed, shown
-from scaffold.runtime.reading.formats import FORMATS, Schema, format_of, register_format
+from scaffold.runtime.reading.conll import Conll
+from scaffold.runtime.reading.formats import FOLDER, FORMATS, Format, Schema, format_of, register_format
 from scaffold.runtime.reading.lines import file_error
 from scaffold.runtime.reading.rows import Finding, Rows, bad_rows, read_rows, stream_rows
 from scaffold.runtime.sampler import shuffled
@@ -27,7 +28,11 @@ __all__ = [
     "stream_rows",
 ]
 
+register_format(".conll", Conll())
+register_format(".conllu", Conll(tokens=1, labels=3, numbered=True))
+
 PATH_KEY = "data.path"
+NAMED = f"'{PATH_KEY}={{train: rows/a.tsv, validation: rows/b.tsv, test: rows/c.tsv}}'"
 WHOLE = "all"
 NAMES = {name: name for name in ("train", "validation", "test")} | dict.fromkeys(("val", "valid", "dev"), "validation")
 PART = re.compile(rf"({'|'.join(NAMES)})([._-]\d+(-of-\d+)?)?")
@@ -35,30 +40,36 @@ PART = re.compile(rf"({'|'.join(NAMES)})([._-]\d+(-of-\d+)?)?")
 DataPath = str | Path | Mapping[str, str | Path | Sequence[str | Path]]
 
 
-def find_splits(path: DataPath) -> dict[str, list[Path]]:
+def find_splits(path: DataPath, own: Mapping[str, Format] | None = None) -> dict[str, list[Path]]:
     """Return the files of each split: of a folder's train.*, validation.* and test.*, or as a mapping names them.
 
     A split may be one file (train.tsv), several (train.1.tsv, train-00001-of-00004.tsv) or a folder of them (train/);
-    val, valid and dev stand for validation. A single file is returned as the split "all", for `split_rows`.
+    val, valid and dev stand for validation. A single file is returned as the split "all", for `split_rows`, unless its
+    format knows splits in it; so is a folder without such files where the rows' own formats read folders.
     """
+    formats = FORMATS | dict(own or {})
     if isinstance(path, Mapping):
-        return _named_splits(path)
+        return _named_splits(path, formats)
     folder = Path(path)
     if not folder.is_dir():
         if not folder.exists():
             raise file_error(folder, "The data does not exist.", fix=f"check {PATH_KEY}")
-        return {WHOLE: [folder]}
+        form = formats.get(folder.suffix.lower())
+        splits = form.splits(folder) if form else ()
+        return {split: [folder] for split in splits or (WHOLE,)}
     found: dict[str, list[Path]] = {}
     for entry in sorted(folder.iterdir(), key=_natural):
         match = PART.fullmatch(entry.name if entry.is_dir() else entry.stem)
-        if match and (entry.is_dir() or entry.suffix.lower() in FORMATS):
-            found.setdefault(NAMES[match[1]], []).extend(_files_in(entry) if entry.is_dir() else [entry])
+        if match and (entry.is_dir() or entry.suffix.lower() in formats):
+            found.setdefault(NAMES[match[1]], []).extend(_files_in(entry, formats) if entry.is_dir() else [entry])
+    if not found and FOLDER in formats:
+        return {WHOLE: [folder]}
     if not found:
         raise file_error(
             folder,
             "The data folder holds no train, validation or test file.",
             because=f"expected {listed(f'train{suffix}' for suffix in FORMATS)}, got {_contents(folder)}",
-            fix=f"rename the files, or name them in {PATH_KEY}.train, {PATH_KEY}.validation and {PATH_KEY}.test",
+            fix=f"rename the files, or name them: {NAMED}",
         )
     for split, files in found.items():
         _check_one_source(folder, split, files)
@@ -95,7 +106,9 @@ def _edges(fractions: list[float], count: int) -> list[int]:
     return [sum(sizes[:place]) for place in range(len(sizes) + 1)]
 
 
-def _named_splits(paths: Mapping[str, str | Path | Sequence[str | Path]]) -> dict[str, list[Path]]:
+def _named_splits(
+    paths: Mapping[str, str | Path | Sequence[str | Path]], formats: Mapping[str, Format]
+) -> dict[str, list[Path]]:
     unknown = [split for split in paths if split not in NAMES.values()]
     if unknown or not paths:
         raise ConfigError(
@@ -107,12 +120,15 @@ def _named_splits(paths: Mapping[str, str | Path | Sequence[str | Path]]) -> dic
     found: dict[str, list[Path]] = {}
     for split, files in paths.items():
         several = [files] if isinstance(files, (str, Path)) else list(files or ())
-        found[split] = [file for path in map(Path, several) for file in (_files_in(path) if path.is_dir() else [path])]
+        paths_of = (_files_in(path, formats) if path.is_dir() else [path] for path in map(Path, several))
+        found[split] = [file for files in paths_of for file in files]
     return {split: files for split, files in found.items() if files}
 
 
-def _files_in(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir(), key=_natural) if path.suffix.lower() in FORMATS]
+def _files_in(folder: Path, formats: Mapping[str, Format]) -> list[Path]:
+    files = [path for path in sorted(folder.iterdir(), key=_natural) if path.suffix.lower() in formats]
+    if not files and FOLDER in formats:
+        return [folder]
     if not files:
         because = f"expected files that end in {listed(FORMATS)}, got {_contents(folder)}"
         raise file_error(folder, "The data folder holds no data file.", because=because, fix=f"check {PATH_KEY}")
@@ -126,7 +142,7 @@ def _check_one_source(folder: Path, split: str, files: list[Path]) -> None:
             folder,
             f"The data folder holds the {split} split twice.",
             because=f"expected one kind of file, got {listed(file.relative_to(folder) for file in files)}",
-            fix=f"remove what is not meant, or name the files in {PATH_KEY}.{split}",
+            fix=f"remove what is not meant, or name the files: {NAMED}",
         )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scaffold.errors import DataError, Where
-from scaffold.runtime.reading.formats import Decode, Format, Schema, format_of
-from scaffold.runtime.reading.lines import Line, cut_lines, file_error, open_data, without_empty
+from scaffold.runtime.reading.formats import Decode, Format, Schema
+from scaffold.runtime.reading.lines import Line, cut_lines, file_error, without_empty
 from scaffold.runtime.samples import BadRow, Origin, Sample
 
 OnBadRow = Literal["error", "skip"]
@@ -122,22 +122,22 @@ def stream_rows(
     source: a file, or an open binary stream, which needs a `kind`, the suffix of its format, and a `name` for messages.
     """
     if not isinstance(source, (str, Path)):
-        yield from _stream(source, schema, format_of(f"{name}.{(kind or 'tsv').removeprefix('.')}"), name)
+        yield from _stream(source, schema, schema.format_of(f"{name}.{(kind or 'tsv').removeprefix('.')}"), name)
         return
-    form = format_of(f"{source}.{kind.removeprefix('.')}" if kind else source)
-    with open_data(Path(source)) as handle:
+    form = schema.format_of(f"{source}.{kind.removeprefix('.')}" if kind else source)
+    with form.open(Path(source)) as handle:
         yield from _stream(handle, schema, form, str(source))
 
 
 def _stream(handle: IO[bytes], schema: Schema, form: Format, name: str) -> Iterator[Sample | Finding]:
-    rows = _cut(handle, schema, form, name)
+    rows = _cut(form.unfolded(handle, name), schema, form, name)
     decode = form.decoder(schema, form.header(rows, name), name)
     for row in rows:
         origin = Origin(name, row.number)
         try:
             sample = _decoded(row, decode)
         except BadRow as problem:
-            yield Finding(origin, str(problem))
+            yield Finding(Origin(name, row.number + problem.below), str(problem))
         else:
             sample.origin = origin
             yield sample
@@ -159,6 +159,7 @@ class _Source:
     """One file, opened anew in every process that reads from it."""
 
     path: Path
+    form: Format
     decode: Decode
     stamp: tuple[int, int]
     descriptor: int | None = None
@@ -177,11 +178,12 @@ class _Source:
         return file_error(self.path, "The data file changed while it was in use.", fix="start again")
 
     def _opened(self) -> int:
-        with open_data(self.path) as handle:
-            descriptor = os.dup(handle.fileno())
+        with self.form.open(self.path) as handle:
+            if stamp_of(handle.fileno()) != self.stamp:
+                raise self.changed()
+            with self.form.unfolded(handle, str(self.path)) as rows:
+                descriptor = os.dup(rows.fileno())
         weakref.finalize(self, os.close, descriptor)
-        if stamp_of(descriptor) != self.stamp:
-            raise self.changed()
         return descriptor
 
     def __getstate__(self) -> dict[str, Any]:
@@ -206,17 +208,17 @@ class _Table:
 
     def scan(self, path: Path, schema: Schema, most: int | None) -> list[Finding]:
         """Add the rows of a file and return the bad ones, at most so many."""
-        form, findings = format_of(path), []
-        with open_data(path, regular=True) as handle:
-            rows = _cut(handle, schema, form, str(path))
+        form, findings = schema.format_of(path), []
+        with form.open(path, regular=True) as handle, form.unfolded(handle, str(path)) as unfolded:
+            rows = _cut(unfolded, schema, form, str(path))
             decode = form.decoder(schema, form.header(rows, str(path)), str(path))
-            self.sources.append(_Source(path, decode, stamp_of(handle.fileno())))
+            self.sources.append(_Source(path, form, decode, stamp_of(handle.fileno())))
             self.starts.append(len(self.offsets))
             for row in rows:
                 try:
                     _decoded(row, decode)
                 except BadRow as problem:
-                    findings.append(Finding(Origin(str(path), row.number), str(problem)))
+                    findings.append(Finding(Origin(str(path), row.number + problem.below), str(problem)))
                     if len(findings) == most:
                         break
                 else:

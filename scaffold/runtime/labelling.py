@@ -1,0 +1,119 @@
+"""What tasks that label whole rows do alike, whatever a row is: one text, two texts, or something of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from scaffold.runtime import contracts
+from scaffold.runtime.batch import Batch
+from scaffold.runtime.outputs import ClassificationOutput
+from scaffold.runtime.samples import BadRow
+from scaffold.runtime.targets import TARGETS, Target
+from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
+from scaffold.runtime.text import TextOptions, pad_inputs
+from scaffold.runtime.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class LabelOptions(TextOptions):
+    """What a row is labelled with, and the lengths of its texts."""
+
+    target: Literal["single", "multi", "regression"] = "single"
+
+
+class LabelTask(Task):
+    """Give each row one label, several, or a number; a task below it says how a row becomes token ids."""
+
+    contract = contracts.SEQUENCE
+    options_type = LabelOptions
+
+    @classmethod
+    def target(cls, context: Context) -> Target:
+        """Return how labels are read, learnt and measured.
+
+        single: cross-entropy, accuracy and F1. multi: binary cross-entropy, exact match and F1. regression: squared
+        error, absolute error and correlations. F1 is averaged over labels.
+        """
+        return TARGETS[context.options.target]
+
+    @classmethod
+    def fit(
+        cls, samples: Iterable[Any], options: LabelOptions, processor: Any, vocabulary: Vocabulary | None = None
+    ) -> Context:
+        """Number the labels of the training rows; `${fact:num_labels}` gives their number to the config."""
+        if vocabulary is None:
+            counts = TARGETS[options.target].collect(sample.label for sample in samples if sample.label is not None)
+            vocabulary = Vocabulary.from_counts({"labels": counts})
+        num_labels = vocabulary.size("labels") or 1  # a number has no vocabulary and one output
+        return Context(options, vocabulary, processor, facts={"num_labels": num_labels})
+
+    @classmethod
+    def labelled(cls, features: Features, label: Any, context: Context, stage: Stage) -> list[Features]:
+        """Put a row's label beside its features."""
+        if stage != "predict":
+            if label is None:
+                raise BadRow("expected a label, got none")
+            features["labels"] = cls.target(context).encode(label, context.vocabulary)
+        return [features]
+
+    @classmethod
+    def collate(
+        cls,
+        features: Sequence[Features],
+        context: Context,
+        stage: Stage,
+        rng: np.random.Generator,  # noqa: ARG003 - nothing here is random
+    ) -> dict[str, Tensor]:
+        """Pad the rows of a batch to one length: exactly what `forward` takes."""
+        batch = pad_inputs(features, context.processor)
+        if stage != "predict":
+            batch["labels"] = cls.target(context).stack([row["labels"] for row in features])
+        return batch
+
+    def classify(self, logits: Tensor, labels: Tensor | None) -> ClassificationOutput:
+        """Put the loss beside the logits (rows, labels)."""
+        target = self.target(self.context)  # type: ignore[attr-defined] # BaseModule's, the class beside this one
+        return ClassificationOutput(logits=logits, loss=None if labels is None else target.loss(logits, labels))
+
+    @classmethod
+    def num_items(cls, batch: Batch) -> int:
+        """Count the rows: the loss is their average."""
+        return len(batch["labels"])
+
+    @classmethod
+    def tally(cls, output: ClassificationOutput, batch: Batch, context: Context) -> dict[str, Tensor]:
+        """Count what a training batch got right."""
+        return cls.target(context).hits(_logits(output), batch["labels"])
+
+    @classmethod
+    def monitor(cls, context: Context) -> tuple[str, str]:
+        """Name the metric that picks the best checkpoint, and whether more (max) or less (min) of it is better."""
+        return cls.target(context).monitor
+
+    @classmethod
+    def build_metrics(cls, context: Context) -> MetricCollection:
+        """Return what validation and test measure."""
+        return cls.target(context).metrics(context.facts["num_labels"])
+
+    @classmethod
+    def update_metrics(
+        cls, metrics: MetricCollection, output: ClassificationOutput, batch: Batch, context: Context
+    ) -> None:
+        """Add a batch to the metrics."""
+        metrics.update(cls.target(context).predictions(_logits(output)), batch["labels"])
+
+    @classmethod
+    def decode(cls, output: ClassificationOutput, batch: Batch, context: Context) -> list[Prediction]:  # noqa: ARG003
+        """Turn logits into one prediction per row."""
+        return cls.target(context).decode(_logits(output), context.vocabulary)
+
+
+def _logits(output: ClassificationOutput) -> Tensor:
+    assert output.logits is not None
+    return output.logits
