@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from types import UnionType
@@ -21,7 +21,7 @@ OptionsT = TypeVar("OptionsT")
 class ScratchOptions:
     """Sizes of an encoder that starts at random, and of its tokenizer.
 
-    blocks and match belong to the architecture "ngram", layers to "bert".
+    blocks and match belong to the architecture "ngram", layers to "bert" and to the decoder of an encoder-decoder.
     """
 
     architecture: str = "ngram"
@@ -75,6 +75,7 @@ def read_options(cls: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
     Errors: ConfigError for a name that is unknown or missing, and for a value of another type or out of its range.
     """
     annotations = get_type_hints(cls)
+    given = {name: _as_plain(value) for name, value in given.items()}
     for name, value in given.items():
         refuse_unknown(name, annotations)
         accepted = _types(annotations[name])
@@ -110,6 +111,13 @@ def refuse_unknown(name: str, known: Iterable[str]) -> None:
 def plain_options(options: Any) -> dict[str, Any]:
     """Return options as plain data, as `read_options` takes them."""
     return {entry.name: getattr(options, entry.name) for entry in fields(options)}
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a value without the containers of OmegaConf, which are no lists and which no checkpoint can hold."""
+    if isinstance(value, Mapping):
+        return {key: _as_plain(item) for key, item in value.items()}
+    return [_as_plain(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _types(annotation: Any) -> tuple[type, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, shown
 from scaffold.runtime.encoders.options import PretrainedOptions, plain_options, read_options, refuse_unknown
 from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
+from scaffold.runtime.encoders.scratch_seq2seq import ScratchSeq2Seq, ScratchSeq2SeqConfig
 from scaffold.runtime.encoders.scratch_source import plain_config
 
 NAME = Where(key="backbone.name")
@@ -65,6 +67,8 @@ class PretrainedSource:
         with _explained(name):
             model = self._load(auto_class, name, config, arguments)
         record = {"auto": auto, "config": plain_config(model.config), "arguments": arguments}
+        if model.can_generate():
+            record["generation"] = json.loads(model.generation_config.to_json_string(use_diff=False))
         return _padded(model, tokenizer), record
 
     def rebuild(self, record: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast | None) -> PreTrainedModel:
@@ -72,6 +76,8 @@ class PretrainedSource:
         with _explained(self._options.name):
             config = self._config_class(record["config"]).from_dict(dict(record["config"]))
             model = self._from_config(_auto_class(record["auto"]), config, record["arguments"])
+            if "generation" in record:
+                model.generation_config = transformers.GenerationConfig.from_dict(dict(record["generation"]))
         return _padded(model, tokenizer)
 
     def _load(
@@ -120,9 +126,11 @@ class PretrainedSource:
 
 
 def register_scratch() -> None:
-    """Make the Auto classes know a saved `ScratchEncoder`."""
-    transformers.AutoConfig.register(ScratchConfig.model_type, ScratchConfig, exist_ok=True)
+    """Make the Auto classes know a saved `ScratchEncoder` and `ScratchSeq2Seq`."""
+    for config in (ScratchConfig, ScratchSeq2SeqConfig):
+        transformers.AutoConfig.register(config.model_type, config, exist_ok=True)
     transformers.AutoModel.register(ScratchConfig, ScratchEncoder, exist_ok=True)
+    transformers.AutoModelForSeq2SeqLM.register(ScratchSeq2SeqConfig, ScratchSeq2Seq, exist_ok=True)
 
 
 def _auto_class(name: str) -> Any:

@@ -14,6 +14,7 @@ from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEnco
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
 
 BERT_POSITIONS = 512
+AUTO_CLASSES = ("AutoModel", "AutoModelForSeq2SeqLM")
 
 
 class ScratchSource:
@@ -36,21 +37,15 @@ class ScratchSource:
     def build(
         self, auto: str, overrides: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast | None
     ) -> tuple[PreTrainedModel, dict[str, Any]]:
-        """Make a new encoder that fits the tokenizer."""
-        if auto != "AutoModel":
-            raise ConfigError(
-                f"a scratch backbone cannot be an {shown(auto)}",
-                because="it is an encoder without a head: AutoModel",
-                fix="call backbone.build() and add your own head, or set backbone=pretrained",
-                where=Where(key="backbone.kind"),
-            )
+        """Make a new encoder, or encoder-decoder, that fits the tokenizer."""
+        _check_class(auto, self._options.architecture)
         if tokenizer is None:
             raise RefusedError(
                 "a scratch backbone needs its tokenizer before it can be built",
                 because="the encoder is made to fit the vocabulary",
                 fix="call backbone.fit_processor(texts) first",
             )
-        config = _config(self._options, tokenizer)
+        config = _config(self._options, tokenizer, auto)
         for name, value in overrides.items():
             refuse_unknown(name, config.to_dict())
             setattr(config, name, value)
@@ -58,8 +53,8 @@ class ScratchSource:
         return model, {"auto": auto, "config": plain_config(model.config), "arguments": {}}
 
     def rebuild(self, record: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast | None) -> PreTrainedModel:
-        """Make the recorded encoder again."""
-        config_class = BertConfig if record["config"]["model_type"] == BertConfig.model_type else ScratchConfig
+        """Make the recorded model again."""
+        config_class = _config_class(record["config"]["model_type"])
         return _model(config_class.from_dict(dict(record["config"])), tokenizer)
 
 
@@ -69,21 +64,56 @@ def plain_config(config: PreTrainedConfig) -> dict[str, Any]:
     return entries
 
 
-def _config(options: ScratchOptions, tokenizer: PreTrainedTokenizerFast) -> ScratchConfig | BertConfig:
+def _check_class(auto: str, architecture: str) -> None:
+    if auto not in AUTO_CLASSES:
+        raise ConfigError(
+            f"a scratch backbone cannot be an {shown(auto)}",
+            because=f"it is an encoder without a head or an encoder-decoder: {' or '.join(AUTO_CLASSES)}",
+            fix="call backbone.build() and add your own head, or set backbone=pretrained",
+            where=Where(key="backbone.kind"),
+        )
+    if auto != "AutoModel" and architecture == "bert":
+        raise ConfigError(
+            "a scratch backbone of architecture bert has no decoder",
+            fix="set backbone.architecture=ngram, or backbone=pretrained",
+            where=Where(key="backbone.architecture"),
+        )
+
+
+def _config_class(model_type: str) -> type[PreTrainedConfig]:
+    if model_type == BertConfig.model_type:
+        return BertConfig
+    if model_type == ScratchConfig.model_type:
+        return ScratchConfig
+    return _seq2seq().ScratchSeq2SeqConfig  # type: ignore[no-any-return]
+
+
+def _config(options: ScratchOptions, tokenizer: PreTrainedTokenizerFast, auto: str) -> PreTrainedConfig:
     shared: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": options.hidden_size,
         "num_attention_heads": options.heads,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    if options.architecture == "ngram":
-        return ScratchConfig(
-            dropout=options.dropout,
-            blocks=options.blocks,
-            match=options.match,
-            special_ids=sorted(tokenizer.all_special_ids),
-            **shared,
-        )
+    if options.architecture == "bert":
+        return _bert_config(options, shared)
+    shared |= {
+        "dropout": options.dropout,
+        "blocks": options.blocks,
+        "match": options.match,
+        "special_ids": sorted(tokenizer.all_special_ids),
+    }
+    if auto == "AutoModel":
+        return ScratchConfig(**shared)
+    return _seq2seq().ScratchSeq2SeqConfig(  # type: ignore[no-any-return]
+        num_hidden_layers=options.layers,
+        decoder_start_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        **shared,
+    )
+
+
+def _bert_config(options: ScratchOptions, shared: Mapping[str, Any]) -> BertConfig:
     return BertConfig(
         num_hidden_layers=options.layers,
         intermediate_size=4 * options.hidden_size,
@@ -94,12 +124,19 @@ def _config(options: ScratchOptions, tokenizer: PreTrainedTokenizerFast) -> Scra
     )
 
 
-def _model(config: ScratchConfig | BertConfig, tokenizer: PreTrainedTokenizerFast | None) -> PreTrainedModel:
+def _model(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast | None) -> PreTrainedModel:
     if isinstance(config, BertConfig):
         from transformers import BertModel  # here, as most scratch runs never need it
 
         return BertModel(config, add_pooling_layer=False)
-    model = ScratchEncoder(config)
+    model = ScratchEncoder(config) if type(config) is ScratchConfig else _seq2seq().ScratchSeq2Seq(config)
     if tokenizer is not None:
         model.read_pieces(tokenizer)
     return model
+
+
+def _seq2seq() -> Any:
+    # on use, as it loads all that `generate` needs
+    from scaffold.runtime.encoders import scratch_seq2seq
+
+    return scratch_seq2seq
