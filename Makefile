@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO := demo/mymodel
 
-.PHONY: help demo test lint format types docs kills bench clean
+.PHONY: help demo test lint format types docs rules kills bench clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ lint: .venv/dev ## style, types
 format: .venv/dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+rules: .venv/dev ## write docs/rules.md from the rules of scaffold/check
+	$(BIN)/python -m scaffold.check.pages docs/rules.md
 
 docs: .venv/dev ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,4 +1,4 @@
-"""`python -m scaffold.runtime evaluate|predict`: the commands of a generated project's Makefile."""
+"""`python -m scaffold.runtime evaluate|predict|registered`: what a project's Makefile and `scaffold list` call."""
 
 from __future__ import annotations
 
@@ -24,15 +24,23 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     common.add_argument("--json", action="store_true", help="print results and errors as JSON")
     common.add_argument("--accelerator", default="auto", help="cpu, cuda, …")
+    changes = argparse.ArgumentParser(add_help=False)
+    changes.add_argument("changes", nargs="*", metavar="task.KEY=VALUE", help="options of the task to change this once")
     commands = parser.add_subparsers(required=True)
-    evaluate = commands.add_parser("evaluate", parents=[common], help="measure a run on its test rows or on a file")
+    evaluate = commands.add_parser(
+        "evaluate", parents=[common, changes], help="measure a run on its test rows or on a file"
+    )
     evaluate.add_argument("--data", help="a file with labelled rows")
     evaluate.set_defaults(run_it=_evaluate)
-    predict = commands.add_parser("predict", parents=[common], help="predict the rows of a file")
+    predict = commands.add_parser("predict", parents=[common, changes], help="predict the rows of a file")
     predict.add_argument("--input", default="-", help="a file, or - for standard input")
     predict.add_argument("--output", default="-", help="a file, or - for standard output")
-    predict.add_argument("--format", choices=["tsv", "csv", "jsonl"], help="of the input, if its name does not say it")
+    predict.add_argument("--format", help="of the input, if its name does not say it: tsv, csv, jsonl, or your own")
     predict.set_defaults(run_it=_predict)
+    listing = commands.add_parser("registered", help="list what the project registers by name")
+    listing.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    listing.add_argument("--json", action="store_true", help="print the list and errors as JSON")
+    listing.set_defaults(run_it=_registered)
     return parser
 
 
@@ -40,7 +48,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     with collector_paused():
         from scaffold.runtime import commands, console  # here, so that --help loads no torch
 
-    console.print_metrics(commands.evaluate(arguments.run, arguments.data, arguments.accelerator), json=arguments.json)
+    metrics = commands.evaluate(arguments.run, arguments.data, arguments.accelerator, arguments.changes)
+    console.print_metrics(metrics, json=arguments.json)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -48,7 +57,7 @@ def _predict(arguments: argparse.Namespace) -> None:
         from scaffold.runtime import commands  # here, so that --help loads no torch
 
     bad = commands.predict_file(
-        arguments.run, arguments.input, arguments.output, arguments.format, arguments.accelerator
+        arguments.run, arguments.input, arguments.output, arguments.format, arguments.accelerator, arguments.changes
     )
     if bad:
         raise DataError(
@@ -57,6 +66,19 @@ def _predict(arguments: argparse.Namespace) -> None:
             fix="mend these rows and predict them again",
             code="data.rows",
         )
+
+
+def _registered(arguments: argparse.Namespace) -> None:
+    with collector_paused():
+        from scaffold.runtime import console  # here, so that --help loads no Hydra
+        from scaffold.runtime.plain.registry import registrations
+
+    entries = registrations()
+    if arguments.json:
+        facts = [{name: getattr(one, name) for name in ("kind", "name", "path", "file", "line")} for one in entries]
+        console.print_data({"registered": facts})
+    else:
+        console.print_columns([(one.kind, one.name, one.path, one.place) for one in entries])
 
 
 if __name__ == "__main__":

@@ -52,6 +52,14 @@ class Batch(dict[str, Any]):
             extra["features"] = self.features
         return {**self, "samples": self.samples, **extra}
 
+    def first(self, count: int | None) -> Batch:
+        """Return what of the batch is among the first `count` rows of the split; None: all. A row is one feature."""
+        if count is None or self.rows is None or (self.rows < count).all():
+            return self
+        places = np.flatnonzero(self.rows < count)
+        chosen = {key: value[places] if isinstance(value, torch.Tensor) else value for key, value in self.items()}
+        return Batch(chosen, [self.samples[place] for place in places], rows=self.rows[places])
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Batch, (dict(self), self.samples, self.owners, self.rows, self.features)
 
@@ -74,7 +82,9 @@ def forward_names(model_class: Any) -> frozenset[str]:
 
 def kept_features(task: Any, features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a task's `decode` needs of the features besides the tensors; nothing for most tasks."""
-    return [{name: feature[name] for name in task.decode_features} for feature in features if task.decode_features]
+    if not task.decode_features:
+        return []
+    return [{name: feature[name] for name in task.decode_features} for feature in features]
 
 
 def distinct_rows(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,29 +15,37 @@ from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import DataError, EnvironmentFault, RefusedError, Where
 from scaffold.runtime.data import DataModule, settings_of
-from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.module import BaseModule
+from scaffold.runtime.overrides import change_options
 from scaffold.runtime.prediction import predict
+from scaffold.runtime.reading.formats import FOLDER
 from scaffold.runtime.reading.readers import Finding, Schema, stream_rows
 from scaffold.runtime.recipe import load_model
 from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
+from scaffold.runtime.training.manifest import refuse_rows_of_training
 from scaffold.runtime.training.run import Run
 from scaffold.runtime.training.trainer import quiet_trainer
 
 STANDARD = "-"
 
 
-def evaluate(run_folder: str, data: str | None = None, accelerator: str = "auto") -> dict[str, float]:
+def evaluate(
+    run_folder: str, data: str | None = None, accelerator: str = "auto", changes: Sequence[str] = ()
+) -> dict[str, float]:
     """Measure a run's best checkpoint on its test rows, or on the rows of another file.
 
+    changes: options of the task that are changed for this once, as `task.KEY=VALUE`.
     Writes evaluation.json, or evaluation-data-validation.json for data/validation.tsv, and returns what it holds.
     """
     run = Run.open(run_folder)
     model: Any = load_model(run.trained())
-    config = _with_test(run.config, data)
-    module = DataModule(type(model), config, Backbone(**config.backbone), model.context)
+    change_options(model, changes)
+    config = _with_test(run.config, data, reads_folders=FOLDER in model.sample_type.formats)
+    module = DataModule(type(model), config, context=model.context)
     precision = run.config.trainer.get("precision")
+    if data is None:
+        refuse_rows_of_training(run.folder, module.files)
     trainer = quiet_trainer(accelerator=accelerator, devices=1, precision=precision)
     found = trainer.test(model, module, verbose=False)[0]
     metrics = {name: float(value) for name, value in found.items()}
@@ -45,13 +53,22 @@ def evaluate(run_folder: str, data: str | None = None, accelerator: str = "auto"
     return metrics
 
 
-def predict_file(run_folder: str, source: str, target: str, kind: str | None = None, device: str = "auto") -> int:
+def predict_file(
+    run_folder: str,
+    source: str,
+    target: str,
+    kind: str | None = None,
+    device: str = "auto",
+    changes: Sequence[str] = (),
+) -> int:
     """Predict every row of a file, or of standard input, as JSON lines in input order; return how many rows are bad.
 
+    changes: options of the task that are changed for this once, as `task.KEY=VALUE`.
     A bad row gives its place and what is wrong with it. The output file appears when it is whole.
     """
     run = Run.open(run_folder)
     model: Any = load_model(run.trained())
+    change_options(model, changes)
     model.to(_device(device))
     schema = Schema(model.sample_type, settings_of(run.config).columns, carry=True)
     stream = sys.stdin.buffer if source == STANDARD else source
@@ -86,8 +103,9 @@ def _in_order(model: BaseModule, rows: Iterator[Sample | Finding]) -> Iterator[t
         while number in unread:
             yield None, unread.pop(number)
             number += 1
-        is_bad = isinstance(prediction, BadRow) and sample.origin is not None
-        yield sample, Finding(sample.origin, str(prediction)) if is_bad else prediction
+        if isinstance(prediction, BadRow) and sample.origin:
+            prediction = Finding(sample.origin, str(prediction))
+        yield sample, prediction
         number += 1
     yield from ((None, unread[place]) for place in sorted(unread))
 
@@ -139,10 +157,11 @@ def _writable(part: Path) -> IO[str]:
         ) from None
 
 
-def _with_test(config: DictConfig, data: str | None) -> DictConfig:
+def _with_test(config: DictConfig, data: str | None, *, reads_folders: bool) -> DictConfig:
     if data is None:
         return config
-    if not Path(data).is_file():
+    is_readable = Path(data).is_file() or (reads_folders and Path(data).is_dir())
+    if not is_readable:
         raise DataError(f"there is no file {data}", fix="check DATA", where=Where(file=data), code="data.file")
     copy = config.copy()
     OmegaConf.update(copy, "data.path", {"test": [data]}, force_add=True, merge=False)
@@ -152,4 +171,6 @@ def _with_test(config: DictConfig, data: str | None) -> DictConfig:
 def _device(word: str) -> str:
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if word == "auto" else word
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if word == "gpu" else word  # Lightning's name for it, which `evaluate` takes

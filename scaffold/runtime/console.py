@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from types import FrameType
@@ -111,6 +111,13 @@ def print_metrics(metrics: Mapping[str, float], json: bool = False) -> None:
     width = max(map(len, metrics), default=0)
     for name, value in sorted(metrics.items()):
         print(f"{name:<{width}}  {value:.4f}")
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of words, one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_data(content: Any) -> None:

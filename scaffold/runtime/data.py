@@ -94,15 +94,16 @@ class Loader(DataLoader[Batch]):
 class DataModule(pl.LightningDataModule):
     """The data of a run, seen through the hooks of its model's class.
 
-    task: the model's class, so that what it overrides counts here too. context: what an earlier run knew of its data;
-    without one it is learnt from the training rows.
+    task: the model's class, so that what it overrides counts here too. backbone: that of the config, unless another is
+    given; None where the config has none, as for images. context: what an earlier run knew of its data; without one it
+    is learnt from the training rows.
     """
 
     def __init__(
-        self, task: type[Task], config: DictConfig, backbone: Backbone, context: Context | None = None
+        self, task: type[Task], config: DictConfig, backbone: Backbone | None = None, context: Context | None = None
     ) -> None:
         super().__init__()
-        self.task, self.backbone = task, backbone
+        self.task, self.backbone = task, backbone or backbone_of(config)
         self.settings = settings_of(config)
         self.options = context.options if context else make_options(task.options_type, config)
         self.seed = int(config.seed)
@@ -111,6 +112,7 @@ class DataModule(pl.LightningDataModule):
         self._encoded: dict[Stage, Encoded] = {}
         self.left_out: dict[str, list[Finding]] = {}
         self._progress: tuple[int, int] | None = None
+        self._untold: set[str] = set()
 
     @cached_property
     def context(self) -> Context:
@@ -118,7 +120,8 @@ class DataModule(pl.LightningDataModule):
         if self._given_context is not None:
             return self._given_context
         rows = self.rows("train")
-        processor = self.backbone.fit_processor(text for sample in rows for text in self.task.texts(sample))
+        texts = (text for sample in rows for text in self.task.texts(sample))
+        processor = self.backbone.fit_processor(texts) if self.backbone else None
         vocabulary = Vocabulary.load(self.settings.vocabulary) if self.settings.vocabulary else None
         try:
             return self.task.fit(rows, self.options, processor, vocabulary)
@@ -130,7 +133,7 @@ class DataModule(pl.LightningDataModule):
     @cached_property
     def files(self) -> dict[str, list[Path]]:
         """The data files of each split; a single file counts as training."""
-        found = find_splits(self.settings.path)
+        found = find_splits(self.settings.path, self.task.sample_type.formats)
         return {"train": found.pop("all")} if "all" in found else found
 
     def setup(self, stage: str) -> None:
@@ -145,6 +148,7 @@ class DataModule(pl.LightningDataModule):
                 self._rows[split] = self._read(split)
             return self._rows[split]
         if split in self._divided:
+            self._tell_divided(split)
             return self._divided[split]
         raise DataError(
             f"there are no {split} rows",
@@ -215,19 +219,30 @@ class DataModule(pl.LightningDataModule):
         if not missing:
             return {"train": rows}
         parts = split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed)
-        for split in missing:
-            log.warning("%s: no file of its own, so it has %d of %d training rows", split, len(parts[split]), len(rows))
+        self._untold.update(missing)
         return parts
+
+    def _tell_divided(self, split: str) -> None:
+        """Say once, when it is first asked for, that a split has training rows."""
+        if split in self._untold:
+            self._untold.remove(split)
+            parts = self._divided
+            log.warning(
+                "%s: no file of its own, so it has %d of %d training rows",
+                split,
+                len(parts[split]),
+                sum(map(len, parts.values())),
+            )
 
     def _read(self, split: str) -> Rows:
         if split not in self.files:
             raise DataError(
                 "there are no training rows",
                 because=f"expected a train.* file in {self.settings.path}",
-                fix="add one, or name the files in data.path.train",
+                fix="add one, or name the files: 'data.path={train: rows/a.tsv, test: rows/c.tsv}'",
                 code="data.empty",
             )
-        schema = Schema(self.task.sample_type, self.settings.columns)
+        schema = Schema(self.task.sample_type, self.settings.columns, split=split)
         rows = read_rows(self.files[split], schema, self.settings.on_bad_row)
         self.left_out.setdefault(split, []).extend(rows.skipped)
         report_skipped(split, rows.skipped)
@@ -288,7 +303,8 @@ class _Encoder:
                 if len(self.bad) == self.most:
                     return
                 continue
-            if not found:
+            if not found or (self.stage == "train" and is_short(found, self.context.options)):
+                found = []
                 self.short.append(Finding(rows.origin(number), "it is shorter than task.min_length"))
             self.cut += any(features.pop("truncated", False) for features in found)
             yield number, found
@@ -303,6 +319,12 @@ class _Encoder:
         report_skipped(self.stage, self.bad)
 
 
+def is_short(found: Sequence[Features], options: Any) -> bool:
+    """Return whether a row has fewer tokens than `task.min_length`; a row that is no text never has."""
+    least = getattr(options, "min_length", 0)
+    return all("input_ids" in features and len(features["input_ids"]) < least for features in found)
+
+
 def report_skipped(split: str, findings: Sequence[Finding]) -> None:
     """Say which rows were left out because of `data.on_bad_row=skip`; the run folder lists them all."""
     for origin, message in findings[:MOST_FINDINGS]:
@@ -314,6 +336,11 @@ def report_skipped(split: str, findings: Sequence[Finding]) -> None:
 def settings_of(config: DictConfig) -> DataSettings:
     """Return `config.data` as settings; ConfigError for a key that does not exist and a value that cannot be."""
     return read_settings(DataSettings, plain(config, "data"), "data")
+
+
+def backbone_of(config: DictConfig) -> Backbone | None:
+    """Return the backbone that the config describes; None where it has none."""
+    return Backbone(**plain(config, "backbone")) if config.get("backbone") else None
 
 
 def make_options(options_type: type, config: DictConfig) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scaffold.errors import ConfigError, Where
 from scaffold.runtime.batch import Batch, forward_names
+from scaffold.runtime.config.settings import is_plain
 from scaffold.runtime.recipe import Recipe, load_model
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Task, uses_score
@@ -20,8 +21,6 @@ from scaffold.runtime.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
-
-_PLAIN = (str, int, float, bool, type(None))
 
 
 class BaseModule(pl.LightningModule):
@@ -46,16 +45,16 @@ class BaseModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch and count it towards the epoch's average."""
         output = self(**batch)
-        self._count("train", output, batch)
+        self.count_batch(output, batch)
         return output.loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the metrics of validation."""
         self._measure("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the metrics of the test."""
-        self._measure("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> Any:
+        """Add a batch to the metrics of the test; callbacks get the output."""
+        return self._measure("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[tuple[Sample, Any]]:
         """Return the samples of a batch, each with its prediction."""
@@ -109,6 +108,31 @@ class BaseModule(pl.LightningModule):
             )
         return self.recipe.context
 
+    def count_batch(self, output: Any, batch: Batch) -> None:
+        """Add a training batch to the averages of its epoch."""
+        items = self._task.num_items(batch)
+        loss = output.loss.detach() * items
+        self.averages["train"].add(items, {"loss": loss} | self._task.tally(output, batch, self.context))
+
+    def stage_results(self, stage: str, reduce: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, Any]:
+        """Return the averages and metrics of a stage, as `val/loss` and the like, and begin it anew.
+
+        reduce: adds the sums of other processes.
+        """
+        averages = self.averages[stage].compute(reduce)
+        self.averages[stage].reset()
+        return {f"{stage}/{name}": value for name, value in {**averages, **self._computed(stage)}.items()}
+
+    @property
+    def plain_model(self) -> nn.Module:
+        """The module whose `forward` takes the batch: the model itself, or the plain one inside it."""
+        return self
+
+    @classmethod
+    def restored_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with which a saved model is made again, before it gets its weights."""
+        return dict(arguments)
+
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = "cpu", **_: Any) -> Self:  # type: ignore[override]
         """Load a model from a checkpoint alone; neither its config nor a network is needed."""
@@ -120,22 +144,22 @@ class BaseModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the averages of the epoch's training batches."""
-        self._log("train", {})
+        self._log("train")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of validation."""
-        self._log("val", self._computed("val"))
+        self._log("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the test."""
-        self._log("test", self._computed("test"))
+        self._log("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the recipe, and leave out hyperparameters that are not plain data: they could not be loaded safely."""
         if self.recipe is not None:
             checkpoint["scaffold"] = self.recipe.state() | {"averages": self.averages["train"].state()}
         parameters = checkpoint.get("hyper_parameters", {})
-        checkpoint["hyper_parameters"] = {key: value for key, value in parameters.items() if _is_plain(value)}
+        checkpoint["hyper_parameters"] = {key: value for key, value in parameters.items() if is_plain(value)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the averages of an epoch that was not finished."""
@@ -153,19 +177,23 @@ class BaseModule(pl.LightningModule):
     def _task(self) -> type[Task]:
         return type(self)  # type: ignore[return-value]
 
-    def _count(self, stage: str, output: Any, batch: Batch) -> None:
-        items = self._task.num_items(batch)
-        loss = output.loss.detach() * items
-        self.averages[stage].add(items, {"loss": loss} | self._task.tally(output, batch, self.context))
-
-    def _measure(self, stage: str, batch: Batch) -> None:
+    def _measure(self, stage: str, batch: Batch) -> Any:
         output, metrics = self(**batch), self._metrics(stage)
         items = self._task.num_items(batch)
         self.averages[stage].add(items, {"loss": output.loss * items})
         self._task.update_metrics(metrics, output, batch, self.context)
         if uses_score(type(self)):
-            predictions = self._task.decode(self.infer(batch), batch, self.context)
-            self._task.score(metrics, batch.samples, predictions)
+            part = self._task.to_score(batch, self.context, "validation" if stage == "val" else "test")
+            self._score(metrics, part, output if part is batch else None)
+        return output
+
+    def _score(self, metrics: MetricCollection, batch: Batch, output: Any) -> None:
+        if not batch.samples:
+            return
+        if output is None or type(self).infer is not BaseModule.infer:  # else the pass was this one
+            output = self.infer(batch)
+        predictions = self._task.decode(output, batch, self.context)
+        self._task.score(metrics, batch.samples, predictions)
 
     def _metrics(self, stage: str) -> MetricCollection:
         return self.stage_metrics[stage]  # type: ignore[return-value]
@@ -179,19 +207,11 @@ class BaseModule(pl.LightningModule):
         metrics.reset()
         return values
 
-    def _log(self, stage: str, metrics: Mapping[str, Any]) -> None:
-        averages = self.averages[stage].compute(self._sum_over_processes)
-        self.averages[stage].reset()
-        values = {f"{stage}/{name}": value for name, value in {**averages, **metrics}.items()}
+    def _log(self, stage: str) -> None:
+        values = self.stage_results(stage, self._sum_over_processes)
         self.log_dict(values, sync_dist=True)  # all processes have the same ones already; Lightning cannot know
 
     def _sum_over_processes(self, sums: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
             return sums
         return self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum").cpu()  # type: ignore[union-attr]
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(value, _PLAIN)

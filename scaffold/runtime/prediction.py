@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.training.trial import evaluating
 
 CHUNK = 1024
+log = logging.getLogger(__name__)
 
 
 def predict(
@@ -24,31 +26,39 @@ def predict(
 
     Rows of like length share a batch within chunks of 1,024, so that memory stays constant.
     """
-    stream = iter(samples)
+    stream, cut = iter(samples), 0
     while chunk := list(islice(stream, CHUNK)):
-        yield from zip(chunk, _predict_chunk(model, chunk, batch_size, max_tokens), strict=True)
+        found, shortened = _predict_chunk(model, chunk, batch_size, max_tokens)
+        cut += shortened
+        yield from zip(chunk, found, strict=True)
+    if cut:
+        log.warning("%d row%s cut to task.max_length tokens", cut, "s were" if cut > 1 else " was")
 
 
-def _predict_chunk(model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None) -> list[Any]:
+def _predict_chunk(
+    model: Any, samples: Sequence[Sample], batch_size: int | None, max_tokens: int | None
+) -> tuple[list[Any], int]:
+    """Return the prediction of each sample, and how many samples were cut."""
     found: list[Any] = [BadRow("expected something to predict, got a row without features")] * len(samples)
-    features, owners = [], []
+    features, owners, cut = [], [], 0
     for row, sample in enumerate(samples):
         try:
             encoded = model.encode(sample, model.context, "predict")
         except BadRow as problem:
             found[row] = problem
             continue
+        cut += any(feature.get("truncated") for feature in encoded)
         features.extend(encoded)
         owners.extend([row] * len(encoded))
     if not features:
-        return found
+        return found, cut
     groups = np.asarray(owners)
     lengths = [model.length(feature) for feature in features]
     plan = BatchPlan(lengths, batch_size=batch_size, max_tokens=max_tokens, groups=groups)
     with evaluating(model), torch.inference_mode():
         for key in plan:
             _predict_batch(model, samples, [features[index] for index in key.indices], groups[key.indices], found)
-    return found
+    return found, cut
 
 
 def _predict_batch(

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
@@ -14,10 +14,13 @@ from transformers import PreTrainedModel
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
 from scaffold.runtime.config.objects import check_arguments, locate, plain, refuse_environment
-from scaffold.runtime.config.settings import check_types, simple_types
+from scaffold.runtime.config.settings import argument_types, check_types
 from scaffold.runtime.encoders.backbones import Backbone
+from scaffold.runtime.plain.registry import target_of
 from scaffold.runtime.task import Context, Task
 from scaffold.runtime.training import checkpoints
+
+OmegaConf.register_new_resolver("registered", target_of, replace=True)  # _target_: ${registered:my-adam,optimizer}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Recipe:
 
     target: str
     arguments: Mapping[str, Any]
-    backbone: Backbone
+    backbone: Backbone | None
     context: Context
 
     def state(self) -> dict[str, Any]:
@@ -34,7 +37,7 @@ class Recipe:
         return {
             "target": self.target,
             "arguments": dict(self.arguments),
-            "backbone": self.backbone.state(),
+            "backbone": self.backbone.state() if self.backbone else None,
             "context": self.context.state(),
         }
 
@@ -44,7 +47,7 @@ def model_class(config: DictConfig) -> type[Any]:
     return _checked_class(config.model.get("_target_"), "model._target_")
 
 
-def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.LightningModule:
+def build(config: DictConfig, context: Context, backbone: Backbone | None = None) -> pl.LightningModule:
     """Make the model of `config.model`.
 
     The constructor gets its arguments by name from the section, and of backbone, vocabulary and context those that it
@@ -54,11 +57,11 @@ def build(config: DictConfig, context: Context, backbone: Backbone) -> pl.Lightn
     which a checkpoint would keep.
     """
     refuse_environment(config, "model")
-    backbone = backbone.unbuilt()
+    backbone = backbone.unbuilt() if backbone else None
     OmegaConf.register_new_resolver("fact", lambda name: _fact(context, name), replace=True)
     arguments = {key: value for key, value in plain(config, "model").items() if not key.startswith("_")}
     cls = model_class(config)
-    check_types(simple_types(_hints(cls)), arguments, "model")
+    check_types(argument_types(cls), arguments, "model")
     model = _construct(cls, arguments, context, backbone)
     _wake(model)
     return model
@@ -91,12 +94,12 @@ def restore(checkpoint: Mapping[str, Any], path: str | Path, allow: Iterable[str
         )
     cls = _checked_class(state["target"], "", allow)
     try:
-        context = Context.from_state(state["context"], cls.options_type)
-        backbone = Backbone.from_state(state["backbone"], context.processor)
-        model = _construct(cls, state["arguments"], context, backbone)
+        context = Context.from_state(state["context"], cls.options_type, cls.processor_type)
+        backbone = Backbone.from_state(state["backbone"], context.processor) if state["backbone"] else None
+        model = _construct(cls, cls.restored_arguments(state["arguments"]), context, backbone)
     except (ConfigError, TypeError) as error:
         raise _outgrown(path, error) from error
-    _load_weights(model, checkpoint["state_dict"], path)
+    load_weights(model, checkpoint["state_dict"], path)
     return model
 
 
@@ -110,19 +113,13 @@ def _outgrown(path: str | Path, error: Exception) -> RefusedError:
     )
 
 
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(cls.__init__)
-    except NameError:  # a name that is imported for type checkers only
-        return {}
-
-
 def _construct(
-    cls: type[Any], arguments: Mapping[str, Any], context: Context, backbone: Backbone
+    cls: type[Any], arguments: Mapping[str, Any], context: Context, backbone: Backbone | None
 ) -> pl.LightningModule:
     names = inspect.signature(cls).parameters
     offered = {"backbone": backbone, "vocabulary": context.vocabulary, "context": context}
-    injected = {name: value for name, value in offered.items() if name in names and name not in arguments}
+    missing = {name: value for name, value in offered.items() if name in names and name not in arguments}
+    injected = {name: value for name, value in missing.items() if value is not None}
     check_arguments(cls, [*arguments, *injected], "model")
     model = cls(**injected, **arguments)
     model.bind(Recipe(f"{cls.__module__}.{cls.__qualname__}", arguments, backbone, context))
@@ -160,7 +157,8 @@ def _fact(context: Context, name: str) -> Any:
     return context.facts[name]
 
 
-def _load_weights(model: pl.LightningModule, weights: Mapping[str, Any], path: str | Path) -> None:
+def load_weights(model: pl.LightningModule, weights: Mapping[str, Any], path: str | Path) -> None:
+    """Give a model the weights of a checkpoint; RefusedError names those that do not fit."""
     own = model.state_dict()
     problems = [f"missing in the file: {key}" for key in own if key not in weights]
     problems += [f"unknown to the code: {key}" for key in weights if key not in own]

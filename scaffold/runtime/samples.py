@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from scaffold.errors import shown
 
@@ -17,7 +17,14 @@ OWN_FIELDS = ("origin", "extra")
 
 
 class BadRow(ValueError):  # noqa: N818 - a finding about the data, collected with its like before anything fails
-    """What is wrong with one row; whoever holds the file adds its name and line."""
+    """What is wrong with one row; whoever holds the file adds its name and line.
+
+    below: how many lines below the row's first one it is.
+    """
+
+    def __init__(self, message: str = "", below: int = 0) -> None:
+        super().__init__(message)
+        self.below = below
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Origin:
 class Sample:
     """One row of the data; a task's sample is a dataclass below it that declares its fields."""
 
+    aliases: ClassVar[Mapping[str, str]] = {}  # another column's name -> the field that it may stand for
+    formats: ClassVar[Mapping[str, Any]] = {}  # suffix -> a format that only such rows are read from
     origin: Origin | None = field(default=None, repr=False, compare=False, kw_only=True)
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scaffold.runtime.vocabulary import Vocabulary
 
 SEPARATOR = "|"
+MOSTLY = 0.9
 
 
 class Target(ABC):
@@ -61,20 +62,16 @@ class Target(ABC):
     def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
         """Return one prediction per row."""
 
-    def collect(self, labels: Iterable[Any]) -> dict[str, int]:
+    def collect(self, labels: Iterable[Any]) -> Mapping[str, int]:
         """Count the names in the training labels; DataError when there is nothing to learn."""
         counts: Counter[str] = Counter()
+        refused = ""
         for label in labels:
-            with suppress(BadRow):  # `encode` reports it, whose caller knows the row's file and line
+            try:
                 counts.update(self.names(label))
-        if len(counts) < 2:
-            raise DataError(
-                f"Expected at least two different labels in the training rows, got {len(counts)}",
-                because=f"the only label is {shown(next(iter(counts)))}" if counts else "no row has a label",
-                fix="check data.columns, or set task.target=regression if the labels are numbers",
-                code="data.one-class",
-            )
-        return counts
+            except BadRow as problem:  # `encode` reports it, whose caller knows the row's file and line
+                refused = refused or str(problem)
+        return learnable(counts, refused, fix="check data.columns, and that task.target fits the labels")
 
 
 class SingleLabel(Target):
@@ -88,7 +85,10 @@ class SingleLabel(Target):
 
     def encode(self, label: Any, vocabulary: Vocabulary) -> int:
         """Return the label's index."""
-        return vocabulary.index("labels", _name(label))
+        name = _name(label)
+        if is_number(name) and name not in vocabulary.elements("labels"):
+            _refuse_numbers(name, vocabulary.elements("labels"))
+        return vocabulary.index("labels", name)
 
     def stack(self, labels: Sequence[Any]) -> Tensor:
         """Return (rows,) indices."""
@@ -189,7 +189,7 @@ class Score(Target):
         """Return nothing: a number has no name."""
         return []
 
-    def collect(self, labels: Iterable[Any]) -> dict[str, int]:  # noqa: ARG002
+    def collect(self, labels: Iterable[Any]) -> Mapping[str, int]:  # noqa: ARG002
         """Return nothing: there is no vocabulary of numbers."""
         return {}
 
@@ -235,6 +235,40 @@ class Score(Target):
 
 
 TARGETS: dict[str, Target] = {"single": SingleLabel(), "multi": MultiLabel(), "regression": Score()}
+
+
+def learnable(
+    counts: Mapping[str, int], refused: str = "", fix: str = "check data.columns, and the labels"
+) -> Mapping[str, int]:
+    """Return the counts of the labels in the training rows; DataError when there are not two of them.
+
+    refused: what is wrong with the first label that could not be counted.
+    """
+    if len(counts) < 2:
+        raise DataError(
+            f"Expected at least two different labels in the training rows, got {len(counts)}",
+            because=f"the only label is {shown(next(iter(counts)))}" if counts else refused or "no row has a label",
+            fix=fix,
+            code="data.one-class",
+        )
+    return counts
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _refuse_numbers(name: str, known: Sequence[str]) -> None:
+    """Raise BadRow for a number among labels of which nearly all are numbers."""
+    if sum(map(is_number, known)) >= MOSTLY * len(known):
+        raise BadRow(
+            f"{shown(name)} is not among the {len(known)} labels of training; these look like numbers: "
+            "to learn numbers set task.target=regression"
+        )
 
 
 def _name(label: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -40,7 +40,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Context:
-    """What a task knows of its data: options, vocabulary, processor (a tokenizer or normaliser) and plain facts."""
+    """What a task knows of its data: options, vocabulary, processor (a tokenizer or normaliser) and plain facts.
+
+    A processor that is no tokenizer is a dataclass of plain data, which the task names as its `processor_type`.
+    """
 
     options: Any
     vocabulary: Vocabulary
@@ -52,19 +55,31 @@ class Context:
         return {
             "options": asdict(self.options),
             "vocabulary": self.vocabulary.as_dict(),
-            "processor": None if self.processor is None else processor_state(self.processor),
+            "processor": _processor_state(self.processor),
             "facts": dict(self.facts),
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], options_type: type) -> Context:
+    def from_state(cls, state: Mapping[str, Any], options_type: type, processor_type: type | None = None) -> Context:
         """Make a context from what `state` returned."""
         return cls(
             options=options_type(**state["options"]),
             vocabulary=Vocabulary.from_dict(state["vocabulary"]),
-            processor=None if state["processor"] is None else processor_from_state(state["processor"]),
+            processor=_processor(state["processor"], processor_type),
             facts=dict(state["facts"]),
         )
+
+
+def _processor_state(processor: Any) -> dict[str, Any] | None:
+    if is_dataclass(processor) and not isinstance(processor, type):
+        return asdict(processor)
+    return None if processor is None else processor_state(processor)
+
+
+def _processor(state: Mapping[str, Any] | None, processor_type: type | None) -> Any:
+    if state is None:
+        return None
+    return processor_type(**state) if processor_type else processor_from_state(state)
 
 
 class Task(ABC):
@@ -76,12 +91,13 @@ class Task(ABC):
     contract: ClassVar[Contract]
     sample_type: ClassVar[type[Sample]]
     options_type: ClassVar[type]
+    processor_type: ClassVar[type | None] = None  # the dataclass of a processor that is no tokenizer
     decode_features: ClassVar[tuple[str, ...]] = ()  # entries of the features that `decode` finds in batch.features
 
     @classmethod
-    @abstractmethod
-    def texts(cls, sample: Sample) -> Iterable[str]:
-        """Return the texts of a sample, from which a tokenizer is trained."""
+    def texts(cls, sample: Sample) -> Iterable[str]:  # noqa: ARG003
+        """Return the texts of a sample, from which a tokenizer is trained; none where a row is no text."""
+        return ()
 
     @classmethod
     @abstractmethod
@@ -140,6 +156,11 @@ class Task(ABC):
     def tally(cls, output: Any, batch: Batch, context: Context) -> dict[str, Tensor]:  # noqa: ARG003
         """Count cheap sums over the items of a training batch, such as hits; they are logged divided by the items."""
         return {}
+
+    @classmethod
+    def to_score(cls, batch: Batch, context: Context, stage: Stage) -> Batch:  # noqa: ARG003
+        """Return the part of a labelled batch that is decoded for `score`; all of it by default."""
+        return batch
 
     @classmethod
     def score(cls, metrics: MetricCollection, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> None:

@@ -198,3 +198,27 @@ def test_main_leaves_the_handlers_of_signals_as_they_were():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     main(["--version"])
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_list_shows_what_the_project_registers(scaffold):
+    Path("mine").mkdir()
+    Path("mine/__init__.py").touch()
+    text = "from scaffold.runtime import register\n\n\n@register('my-adam', 'optimizer')\nclass Adam:\n    pass\n"
+    Path("mine/optim.py").write_text(text, encoding="utf-8")
+    assert scaffold("list", "--registered") == type(scaffold("list"))(
+        0, "optimizer  my-adam  mine.optim.Adam  mine/optim.py:4\n", ""
+    )
+    assert json.loads(scaffold("list", "--registered", "--json").out)["registered"] == [
+        {"kind": "optimizer", "name": "my-adam", "path": "mine.optim.Adam", "file": "mine/optim.py", "line": 4}
+    ]
+
+
+def test_listing_what_is_registered_says_where_two_objects_have_one_name(scaffold):
+    Path("mine").mkdir()
+    Path("mine/__init__.py").touch()
+    for name in ("one", "two"):
+        text = "from scaffold.runtime import register\n\n\n@register('same', 'metric')\ndef measure(): ...\n"
+        Path(f"mine/{name}.py").write_text(text, encoding="utf-8")
+    result = scaffold("list", "--registered")
+    assert (result.code, result.out) == (3, "")
+    assert "mine.one.measure in mine/one.py:4, and mine.two.measure in mine/two.py:4" in result.err

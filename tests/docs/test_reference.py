@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,7 @@ def helped(module: str, *words: str) -> str:
 
 
 COMMANDS = [("scaffold", name) for name in scaffold_command.list_commands(Context(scaffold_command))]
-COMMANDS += [("scaffold.runtime", "evaluate"), ("scaffold.runtime", "predict")]
+COMMANDS += [("scaffold.runtime", name) for name in ("evaluate", "predict", "registered")]
 
 
 @pytest.mark.parametrize("module, command", COMMANDS)
@@ -160,10 +162,21 @@ def test_every_hook_of_a_task_is_explained():
 
 
 @pytest.fixture(scope="module")
-def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the config folder of a project of the first template."""
-    spec = build(catalog.find(TEMPLATES[0]), "mymodel", {}, runtime_requirement="")
-    return create(spec, tmp_path_factory.mktemp("docs") / "mymodel", git=False).path / "conf"
+def conf_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the config folder of a project of a template."""
+
+    @cache
+    def write(template: str) -> Path:
+        spec = build(catalog.find(template), "mymodel", {}, runtime_requirement="")
+        return create(spec, tmp_path_factory.mktemp("docs") / "mymodel", git=False).path / "conf"
+
+    return write
+
+
+@pytest.fixture
+def conf(conf_of: Callable[[str], Path]) -> Path:
+    """Return the config folder of a project that has every setting."""
+    return conf_of("sequence-classifier")
 
 
 def test_every_setting_is_explained(conf):
@@ -178,27 +191,27 @@ def test_every_setting_is_explained(conf):
     assert [name for name in sorted(names) if f"`{name}`" not in page("how-to-train.md")] == []
 
 
-def test_settings_named_in_passing_exist(conf):
+def test_settings_named_in_passing_exist(conf_of):
     from scaffold.runtime import compose
 
-    settings = [word for path in PAGES for code in codes(path) for word in settings_in(code)]
+    settings = [(path.stem, word) for path in PAGES for code in codes(path) for word in settings_in(code)]
     assert len(settings) > 10
-    for setting in settings:
-        compose(conf, setting)
+    for page, setting in settings:
+        compose(conf_of(page if page in TEMPLATES else "sequence-classifier"), setting)
 
 
 def settings_in(code: str) -> list[str]:
     """Return the values that a command sets, but for sweeps, placeholders, and files that a page has written itself."""
     keys = r"(?:trainer|data|task|optim)\.[\w.]+|monitor|mode|logger|seed|patience"
     found = re.findall(rf"(?<!\S)\+?(?:{keys})=[\w.\[][^\s\"]*", code)
-    return [] if "-m " in code else [word for word in found if not re.search("NAME|<", word)]
+    return [] if "-m " in code else [word for word in found if not re.search("NAME|KEY|<", word)]
 
 
 def test_commands_named_in_passing_exist():
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     spoken = [code.split() for path in PAGES for code in codes(path)]
     made = {words[1] for words in spoken if words[0] == "make" and len(words) > 1 and words[1].islower()}
-    assert made <= targets | {"train", "evaluate", "predict"}
+    assert made <= targets | {"train", "evaluate", "predict", "check"}
     called = {words[1] for words in spoken if words[0] == "scaffold" and len(words) > 1 and words[1].isalpha()}
     assert {word for word in called if word.islower()} <= {command for _, command in COMMANDS}
 
@@ -220,6 +233,7 @@ def test_a_template_has_a_page_that_names_every_question_and_option(name):
     assert text.startswith(f"# {name}\n")
     assert [question for question in catalog.find(name).questions if f"`{question}`" not in text] == []
     source = (REPOSITORY / "templates" / name / "{{ package }}" / "task.py.jinja").read_text(encoding="utf-8")
-    [options] = re.findall(r"class \w+Options:\n(.*?)\n\n\n", source, re.DOTALL)
-    missing = [option for option in re.findall(r"^    (\w+):", options, re.MULTILINE) if f"`task.{option}`" not in text]
-    assert missing == []
+    [(base, options)] = re.findall(r"class \w+Options(?:\((\w+)\))?:\n(.*?)\n\n\n", source, re.DOTALL)
+    inherited = [field.name for field in dataclasses.fields(getattr(scaffold.runtime, base))] if base else []
+    names = [*inherited, *re.findall(r"^    (\w+):", options, re.MULTILINE)]
+    assert [option for option in names if f"`task.{option}`" not in text] == []

@@ -32,12 +32,12 @@ REFUSED = {
     "data.columns=5": ("data.columns", "expected keys with values"),
     "data.on_bad_row=ignore": ("data.on_bad_row", "expected error or skip"),
     "data.vocabulary=nowhere": ("nowhere", "fix: set data.vocabulary to the folder of a finished run"),
-    "optim.optimizer.lr=-1": ("optim_conf.optimizer", "Invalid learning rate: -1"),
-    "optim.optimizer.lr=nan": ("optim_conf.optimizer.lr", "Expected a finite number, got nan"),
-    "optim.optimizer.lr=abc": ("optim_conf.optimizer.lr", "Expected a number, got 'abc'"),
-    "optim.schedule=cosin": ("optim_conf.schedule", "Expected constant, linear, cosine or null, got 'cosin'"),
-    "optim.warmup=-1": ("optim_conf.warmup", "Expected a number of 0 or more, got -1"),
-    "optim.optimizer._target_=torch.optim.Adan": ("optim_conf.optimizer._target_", "did you mean torch.optim.Adam?"),
+    "optim.optimizer.lr=-1": ("optim.optimizer", "Invalid learning rate: -1"),
+    "optim.optimizer.lr=nan": ("optim.optimizer.lr", "Expected a finite number, got nan"),
+    "optim.optimizer.lr=abc": ("optim.optimizer.lr", "Expected a number, got 'abc'"),
+    "optim.schedule=cosin": ("optim.schedule", "Expected constant, linear, cosine or null, got 'cosin'"),
+    "optim.warmup=-1": ("optim.warmup", "Expected a number of 0 or more, got -1"),
+    "optim.optimizer._target_=torch.optim.Adan": ("optim.optimizer._target_", "did you mean torch.optim.Adam?"),
     "seed=-1": ("seed", "expected a whole number from 0 to 4294967295"),
     "seed=abc": ("seed", "seed cannot be 'abc'"),
     "patience=0": ("patience", "expected a whole number of at least 1 or null"),
@@ -173,9 +173,17 @@ def test_an_error_of_the_person_s_own_code_shows_their_frame_first(project):
     assert "site-packages" not in ended.err
 
 
+OWN_COLLATE = """
+    @classmethod
+    def collate(cls, features, context, stage, rng):
+        assert stage != "train", "not today"
+        return super().collate(features, context, stage, rng)
+"""
+
+
 def test_an_error_in_a_worker_names_the_person_s_line_too(project):
-    line = "        batch = pad_inputs(features, context.processor)\n"
-    project.edit("mymodel/task.py", line, f"        assert stage != 'train', 'not today'\n{line}")
+    with (project.folder / "mymodel" / "task.py").open("a", encoding="utf-8") as task:
+        task.write(OWN_COLLATE)
     ended = project.train("data.num_workers=1")
     assert ended.code == 1
     assert "not today" in ended.err

@@ -39,7 +39,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_rows(project, val
     spoil(project, f"output.loss = output.loss * float('{value}') if step == 9 else output.loss")
     ended = project.train()
     assert ended.code == 8
-    assert "error: the loss is not finite at step 9 (epoch 1)\n" in ended.err
+    assert "error: the loss is not finite at step 9 (epoch 2)\n" in ended.err
     rows = re.search(r"  because: it came from the rows (data/train\.tsv:\d+, .*)\n", ended.err)
     assert rows
     assert "Traceback" not in ended.err
@@ -68,7 +68,7 @@ def test_a_gradient_that_is_not_finite_is_found_one_step_later_and_its_rows_name
     spoil(project, f"{SPOILT_GRADIENT} if step == 9 else output.loss")
     ended = project.train()
     assert ended.code == 8
-    assert "error: the loss is not finite at step 10 (epoch 1)\n" in ended.err
+    assert "error: the loss is not finite at step 10 (epoch 2)\n" in ended.err
     assert "the step before left weights that are not; its gradient came from the rows data/train.tsv:" in ended.err
     assert all(map(are_finite, checkpoints_of(project).values()))
 
@@ -81,24 +81,70 @@ def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_saved(project):
     assert {state["global_step"] for state in checkpoints_of(project).values()} == {BATCHES}
 
 
+def log_odd(project, value: str) -> None:
+    """Let the model log a metric of its own at the end of each validation."""
+    project.edit(
+        "mymodel/model.py",
+        FORWARD,
+        f"{FORWARD}\n"
+        "    def on_validation_epoch_end(self) -> None:\n"
+        "        super().on_validation_epoch_end()\n"
+        f"        self.log('val/odd', {value})\n",
+    )
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_validation_that_is_not_finite_never_becomes_the_best(project, value):
-    spoil(project, f"output.loss = output.loss * (1 if step >= 0 or self.trainer.current_epoch else float('{value}'))")
-    ended = project.train("monitor=val/loss", "mode=min")
+def test_a_metric_that_is_not_finite_never_becomes_the_best(project, value):
+    log_odd(project, f"1.0 if self.trainer.current_epoch else float('{value}')")
+    ended = project.train("monitor=val/odd", "mode=max")
     assert ended.code == 0
     assert checkpoints_of(project)["best"]["global_step"] == 2 * BATCHES
-    assert project.metrics()["val/loss"] > 0
+    assert project.metrics()["val/odd"] == 1
 
 
-def test_training_says_so_when_no_validation_was_finite(project):
-    spoil(project, "output.loss = output.loss * (1 if step >= 0 else float('nan'))")
-    ended = project.train("monitor=val/loss", "mode=min", "patience=1", "trainer.max_epochs=4")
+def test_training_says_so_when_the_metric_was_never_finite(project):
+    log_odd(project, "float('nan')")
+    ended = project.train("monitor=val/odd", "mode=max", "patience=1", "trainer.max_epochs=4")
     assert ended.code == 8
-    assert "error: val/loss was never a finite number" in ended.err
+    assert "error: val/odd was never a finite number" in ended.err
     assert list(checkpoints_of(project)) == ["last"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_validation_that_is_not_finite_stops_the_run_before_it_is_saved(project, value):
+    spoil(project, f"output.loss = output.loss * (float('{value}') if step < 0 and self.trainer.current_epoch else 1)")
+    ended = project.train("monitor=val/f1", "mode=max", "trainer.max_epochs=4")
+    assert ended.code == 8
+    assert f"error: val/loss is {value} after step {2 * BATCHES} (epoch 2)\n" in ended.err
+    assert "lower optim.optimizer.lr, or look at these rows; runs/one/checkpoints/last.ckpt is still good" in ended.err
+    assert {state["global_step"] for state in checkpoints_of(project).values()} == {BATCHES}
+    assert not project.finished()
+
+
+def test_without_a_checkpoint_nothing_is_promised(project):
+    spoil(project, "output.loss = output.loss * (1 if step >= 0 else float('nan'))")
+    ended = project.train()
+    assert ended.code == 8
+    assert f"error: val/loss is nan after step {BATCHES} (epoch 1)\n" in ended.err
+    assert "no checkpoint was saved yet" in ended.err
+    assert checkpoints_of(project) == {}
+
+
+def test_a_first_loss_that_is_not_finite_is_blamed_on_forward_not_on_the_rate(project):
+    spoil(project, "output.loss = output.loss * float('nan')")
+    ended = project.train()
+    assert ended.code == 8
+    assert "error: the loss is not finite at step 0 (epoch 1)\n" in ended.err
+    assert "fix: look at these rows and at forward (make check tries it); no checkpoint was saved yet\n" in ended.err
 
 
 def test_a_rate_that_is_too_high_diverges_or_stays_finite(project):
     ended = project.train("optim.optimizer.lr=1e30", "trainer.gradient_clip_val=null")
     assert ended.code == 8
     assert "fix: lower optim.optimizer.lr" in ended.err
+
+
+def test_weights_of_a_rate_that_is_too_high_never_become_the_best(project):
+    ended = project.train("optim.optimizer.lr=1e30", "monitor=val/f1", "mode=max")
+    assert ended.code == 8
+    assert checkpoints_of(project) == {}

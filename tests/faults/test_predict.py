@@ -167,13 +167,13 @@ def test_an_input_that_cannot_be_read_is_named(project, source):
 def test_an_error_in_the_persons_code_leaves_no_half_written_file(project):
     project.edit(
         "mymodel/task.py",
-        "        return cls.target(context).decode",
-        "        1 / 0\n        return cls.target(context).decode",
+        "        features = encode_text(",
+        "        1 / (stage != 'predict')\n        features = encode_text(",
     )
     (project.folder / "found.jsonl").write_text("kept\n", encoding="utf-8")
     ended = project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl")
     assert ended.code == 1
-    assert ended.err.startswith("error: ZeroDivisionError in SequenceTask.decode [mymodel/task.py:")
+    assert ended.err.startswith("error: ZeroDivisionError in SequenceTask.encode [mymodel/task.py:")
     assert (project.folder / "found.jsonl").read_text(encoding="utf-8") == "kept\n"
     assert not list(project.folder.glob("*.part"))
 
@@ -193,3 +193,29 @@ def test_errors_are_json_for_programs(project):
     assert (ended.code, ended.err) == (7, "")
     found = json.loads(ended.out)["error"]
     assert (found["exit"], found["file"]) == (7, "nowhere.tsv")
+
+
+def test_texts_that_are_cut_are_counted_at_the_end(project):
+    ended, _ = of_file(project, new_tsv="play a song " * 200 + "\nplay a song\n")
+    assert (ended.code, ended.err) == (0, "1 row was cut to task.max_length tokens\n")
+    ended, _ = of_file(project, "task.max_length=4", new_tsv="play a very long song\nplay a very long song\n")
+    assert (ended.code, ended.err) == (0, "2 rows were cut to task.max_length tokens\n")
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_what_a_model_has_learnt_to_give_cannot_be_changed_afterwards(project, command):
+    files = ["--input", "data/test.tsv", "--output", "found.jsonl"] if command == "predict" else []
+    ended = project.command(command, *files, "task.target=regression")
+    assert ended.code == 2
+    assert "error: task.target cannot be changed after training [task.target]" in ended.err
+    assert "the model has learnt with task.target=single: its weights and labels are made for that" in ended.err
+    assert "fix: leave it out, or train again with task.target=regression" in ended.err
+    assert project.command(command, *files, "task.target=single").code == 0
+
+
+def test_a_file_of_an_unknown_kind_is_read_with_its_format_named(project):
+    ended, found = of_file(project, new_txt="play a song\n")
+    assert (ended.code, found) == (7, None)
+    assert 'fix: name its format: make predict … ARGS="--format tsv"' in ended.err
+    ended, found = of_file(project, "--format", "tsv", new_txt="play a song\n")
+    assert (ended.code, len(found)) == (0, 1)

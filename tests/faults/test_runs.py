@@ -157,3 +157,70 @@ def test_a_run_that_goes_on_keeps_how_it_began_and_says_how_it_went_on(project):
     assert after == before
     assert "trainer.max_epochs=2" in resumed["command"]
     assert resumed["versions"] == before["versions"]
+
+
+def divided(project) -> str:
+    """Train on a single file, which is divided, and return its path."""
+    project.rows()
+    assert project.train("data.path=rows/train.tsv", "trainer.max_epochs=1").code == 0
+    return "rows/train.tsv"
+
+
+def add_row(project, path: str) -> None:
+    with (project.folder / path).open("a", encoding="utf-8") as rows:
+        rows.write("play one more song\tmusic\n")
+
+
+def test_test_rows_that_may_have_been_trained_on_are_not_evaluated(project):
+    add_row(project, divided(project))
+    ended = project.command("evaluate")
+    assert ended.code == 3
+    assert "rows that the run was trained on [rows/train.tsv]" in ended.err
+    assert "fix: name the rows to measure it on: make evaluate DATA=…; or put the old file back" in ended.err
+    assert project.command("evaluate", "--data", "rows/test.tsv").code == 0
+
+
+def test_a_test_file_that_is_gone_is_not_replaced_by_training_rows(project):
+    project.rows()
+    assert project.train("data.path=rows", "trainer.max_epochs=1").code == 0
+    (project.folder / "rows/test.tsv").unlink()
+    ended = project.command("evaluate")
+    assert ended.code == 3
+    assert "there were files for train, validation, test, now there are some for train, validation" in ended.err
+
+
+def test_a_divided_file_that_is_the_same_is_evaluated_and_told_once(project):
+    divided(project)
+    ended = project.command("evaluate")
+    assert ended.code == 0
+    assert ended.err.count("no file of its own") == 1
+    assert "test: no file of its own, so it has 4 of 40 training rows" in ended.err
+
+
+def test_a_test_file_that_has_changed_is_named(project):
+    project.rows()
+    assert project.train("data.path=rows", "trainer.max_epochs=1").code == 0
+    assert project.command("evaluate").err == ""
+    add_row(project, "rows/test.tsv")
+    ended = project.command("evaluate")
+    assert ended.code == 0
+    assert "test: rows/test.tsv is not the file that the run was trained beside: it has changed since" in ended.err
+
+
+def test_predictions_say_nothing_of_splits(project):
+    divided(project)
+    assert project.command("predict", "--input", "rows/test.tsv", "--output", "found.jsonl").err == ""
+
+
+def test_a_run_without_its_best_checkpoint_says_which_is_used(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    (project.run() / "checkpoints/best.ckpt").unlink()
+    ended = project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl")
+    assert ended.code == 0
+    assert "there is no runs/one/checkpoints/best.ckpt: using last.ckpt, which need not be the best\n" in ended.err
+
+
+def test_training_that_loses_patience_says_so(project):
+    ended = project.train("monitor=val/loss", "mode=max", "patience=1", "trainer.max_epochs=5")
+    assert ended.code == 0
+    assert "stopped after epoch 2: val/loss has not improved for 1 validations (patience)\n" in ended.err

@@ -89,8 +89,8 @@ def test_a_signal_ends_prediction_without_a_half_written_file(project):
     assert project.train("trainer.max_epochs=1").code == 0
     project.edit(
         "mymodel/task.py",
-        "        return cls.target(context).decode",
-        f"        {send('SIGTERM')}\n        return cls.target(context).decode",
+        "        features = encode_text(",
+        f"        stage == 'predict' and {send('SIGTERM')}\n        features = encode_text(",
     )
     ended = project.command("predict", "--input", "data/test.tsv", "--output", "found.jsonl")
     assert (ended.code, ended.err) == (143, "")

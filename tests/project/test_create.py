@@ -64,6 +64,22 @@ def test_a_conditional_layer_is_laid_only_when_its_answer_is_given(spec, home):
     assert (home / "bare/my_2nd_model/model.py").read_text() == "class My2ndModel:\n    pass\n"
 
 
+def test_a_template_does_without_a_question_and_files_of_the_base(spec, home):
+    manifest = "summary: s\nquestions: {description: null}\nfiles: {data/*: null, conf/*.yaml: null}\n"
+    files = {
+        "tagger/template.yml": manifest,
+        "_base/_when/bare=true/data/more.tsv": "more\n",
+        "_base/README.md.jinja": "{% if description is defined %}\nneeds it\n{% endif %}\n# {{ project }}\n",
+        "tagger/conf/train.yaml.jinja": "own: 1\n",
+        "tagger/{{ package }}/model.py.jinja": "",
+        "tagger/_when/bare=true/{{ package }}/model.py.jinja": "",
+    }
+    create(spec(files=files, bare=True), home / "m", git=False)
+    assert not (home / "m/data").exists()
+    assert (home / "m/conf/train.yaml").read_text() == "own: 1\n"
+    assert (home / "m/README.md").read_text() == "# my-2nd_model\n"
+
+
 def test_the_base_s_conditional_layer_lies_under_the_template_s(spec, home):
     files = {
         "_base/_when/extra=true/extra.py.jinja": "base\n",

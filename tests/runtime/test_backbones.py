@@ -83,6 +83,13 @@ def test_a_scratch_backbone_is_made_again_from_its_state(options):
     assert again.state() == backbone.state()
 
 
+def test_lists_of_a_config_section_are_read_and_kept_as_plain_ones():
+    from omegaconf import OmegaConf
+
+    backbone = Backbone(**OmegaConf.create({"kind": "scratch", "blocks": ["conv", "attention", "conv"]}))
+    assert type(backbone.state()["options"]["blocks"]) is list
+
+
 def test_a_scratch_model_fits_its_tokenizer_and_trains():
     backbone, tokenizer = scratch()
     model = backbone.build()

@@ -48,3 +48,13 @@ def test_the_names_of_forward_are_those_of_its_parameters():
         def forward(self, input_ids, *, samples=None): ...
 
     assert forward_names(Model) == {"self", "input_ids", "samples"}
+
+
+def test_the_first_rows_of_a_split_are_taken_out_of_a_batch_with_their_samples():
+    rows = [Sample(extra={"n": n}) for n in (5, 0, 2)]
+    batch = Batch({"input_ids": torch.arange(6).view(3, 2)}, rows, rows=np.array([5, 0, 2]))
+    part = batch.first(3)
+    assert part["input_ids"].tolist() == [[2, 3], [4, 5]]
+    assert [sample.extra["n"] for sample in part.samples] == [0, 2] == part.rows.tolist()
+    assert batch.first(6) is batch is batch.first(None)
+    assert batch.first(0).samples == []

@@ -376,6 +376,10 @@ def test_a_file_that_is_no_utf8_text_is_refused_as_a_whole(read, content, what):
 def test_an_unknown_kind_of_file_names_the_known_ones(name, hint):
     with pytest.raises(DataError, match="cannot be read") as caught:
         format_of(name)
+    assert caught.value.fix == "unpack, convert or rename the file"
+    with pytest.raises(DataError) as caught:
+        Schema(Text, carry=True).format_of(name)
+    assert caught.value.fix == 'name its format: make predict … ARGS="--format tsv"'
     assert hint in caught.value.because
 
 

@@ -107,3 +107,11 @@ def test_the_first_batch_brings_its_samples_even_of_training(made):
     batch = data.first_batch("train")
     assert all(sample.text for sample in batch.samples)
     assert next(iter(data.train_dataloader())).samples == []
+
+
+def test_rows_are_scored_by_the_pass_that_was_measured(made):
+    model, data = made()
+    passes = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    validated(model, data)
+    assert len(passes) == len(data.val_dataloader())

@@ -75,7 +75,11 @@ def test_a_split_that_is_there_twice_is_refused(folder, names):
 def test_a_folder_without_splits_says_what_it_holds(folder):
     with pytest.raises(DataError, match="holds no train, validation or test file") as caught:
         folder("train.txt", "b.tsv")
-    assert caught.value.because == "expected train.tsv, train.csv, train.jsonl, got 'b.tsv', 'train.txt'"
+    suffixes = ("tsv", "csv", "jsonl", "conll", "conllu")
+    names = ", ".join(f"train.{suffix}" for suffix in suffixes)
+    assert caught.value.because == f"expected {names}, got 'b.tsv', 'train.txt'"
+    named = "'data.path={train: rows/a.tsv, validation: rows/b.tsv, test: rows/c.tsv}'"
+    assert caught.value.fix == f"rename the files, or name them: {named}"
 
 
 def test_an_empty_split_folder_is_refused(tmp_path):

@@ -10,10 +10,14 @@ import scaffold.runtime
 
 # a public name is a promise: one that is taken out or renamed breaks the projects that import it
 PROMISED = """
-    AttentionMaxPool Backbone BadRow BaseModule Batch build build_trainer ClassificationOutput compose Context
-    Contract contracts DataModule encode_text entry_point instantiate load_model locate max_pool mean_pool
-    model_class pad pad_inputs predict Prediction Run Sample Stage Target TARGETS Task TorchFactory violations
-    Vocabulary
+    augment ImageFile ImageNormaliser ImageReport
+    Answer AnswerOptions AnswerSample AnswerTask AttentionMaxPool Backbone BadRow BaseModel BaseModule Batch build
+    build_model build_optimizer build_trainer ClassificationOutput compose Context Contract contracts DataModule
+    decoder_inputs encode_target encode_text encode_windows encode_words entry_point Format generate
+    GenerationOutput instantiate LabelOptions LabelTask load_model max_pool mean_pool model_class ModelParams pad
+    pad_inputs pool_words predict Prediction QAOutput register register_format registered Run RunRecorder
+    RunTrainer Sample Seq2SeqOptions Seq2SeqTask set_languages SquadJson Stage TagOptions TagTask TARGETS Task
+    TextOptions TorchFactory TrainingConfig violations Vocabulary WrappedModule
 """
 NAMES = PROMISED.split()
 HEAVY = ("torch", "lightning", "transformers", "hydra", "numpy", "torchmetrics")

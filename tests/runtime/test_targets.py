@@ -197,10 +197,33 @@ def test_labels_are_counted_for_the_vocabulary():
     assert SCORE.collect([0.5, 1.5]) == {}
 
 
-@pytest.mark.parametrize("labels, because", [(["a", "a"], "the only label is 'a'"), ([], "no row has a label")])
+@pytest.mark.parametrize(
+    "labels, because",
+    [
+        (["a", "a"], "the only label is 'a'"),
+        ([], "no row has a label"),
+        ([3.5, 1.0], "expected a label, got 3.5"),
+    ],
+)
 def test_fewer_than_two_labels_cannot_be_learnt(labels, because):
     with pytest.raises(DataError) as found:
         SINGLE.collect(labels)
     assert found.value.because == because
-    assert found.value.exit_code == 7
-    assert "task.target=regression" in found.value.fix
+    assert (found.value.exit_code, found.value.code) == (7, "data.one-class")
+    assert "task.target" in found.value.fix
+
+
+@pytest.mark.parametrize("label", ["4.25", "-1", "1e3"])
+def test_an_unseen_number_among_numbers_may_be_one_to_learn(label):
+    with pytest.raises(BadRow) as caught:
+        SINGLE.encode(label, Vocabulary({"labels": ["0.5", "1.25", "4.2"]}))
+    assert str(caught.value) == (
+        f"'{label}' is not among the 3 labels of training; these look like numbers: "
+        "to learn numbers set task.target=regression"
+    )
+
+
+def test_an_unseen_number_among_names_is_a_name_like_any_other():
+    with pytest.raises(BadRow, match="known are 'music', 'timer', 'weather'"):
+        SINGLE.encode("7", NAMES)
+    assert SINGLE.encode("7", Vocabulary({"labels": ["6", "7"]})) == 1

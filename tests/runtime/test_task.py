@@ -33,6 +33,20 @@ def test_a_context_may_have_no_processor():
     assert Context.from_state(context.state(), Options) == context
 
 
+@dataclass(frozen=True)
+class Scale:
+    """A processor of plain data."""
+
+    factor: float
+    names: list[str]
+
+
+def test_a_processor_that_is_no_tokenizer_comes_back_by_its_class():
+    context = Context(Options(), Vocabulary({}), Scale(0.5, ["a"]))
+    again = Context.from_state(json.loads(json.dumps(context.state())), Options, Scale)
+    assert again.processor == Scale(0.5, ["a"])
+
+
 def test_a_prediction_writes_what_it_has():
     assert Prediction("a").as_row() == {"prediction": "a"}
     assert Prediction("a", 0.5, ["a", "b"]).as_row() == {"prediction": "a", "score": 0.5, "candidates": ["a", "b"]}

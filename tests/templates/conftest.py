@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from scaffold.project.create import create
 from scaffold.project.spec import build
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "is", "play", "music", "timer", "rain", "buy"]
+LETTERS = "▁" + string.ascii_letters + string.digits + ":"
 RANGE = "scaffold-ml[runtime]>=0.2.0,<0.3"
 
 
@@ -38,3 +40,30 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     BertModel(BertConfig(vocab_size=len(PIECES), **sizes)).save_pretrained(folder)
     BertTokenizer(vocab={piece: index for index, piece in enumerate(PIECES)}).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of an untrained T5 whose tokenizer knows letters, as `save_pretrained` leaves it."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration, T5Tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-t5")
+    torch.manual_seed(0)
+    pieces = [(piece, 0.0) for piece in ("<pad>", "</s>", "<unk>")] + [(letter, -3.0) for letter in LETTERS]
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    config = T5Config(vocab_size=len(pieces), decoder_start_token_id=0, **sizes)
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    T5Tokenizer(vocab=pieces, extra_ids=0).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def tiny_pretrained(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return the folder of a model that a template's backbone=pretrained can load."""
+
+    def find(template: str) -> str:
+        found: str = request.getfixturevalue({"text-generator": "tiny_t5"}.get(template, "tiny_bert"))
+        return found
+
+    return find

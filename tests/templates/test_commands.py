@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scaffold.project import catalog
@@ -40,9 +41,15 @@ def test_a_project_trains_evaluates_predicts_and_tests_itself(new, template):
     assert "test/" in done(make(project, "evaluate"))
     done(make(project, "predict", f"INPUT={source.relative_to(project)}", "OUTPUT=predictions.jsonl"))
     rows = (project / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(rows) == len(source.read_text(encoding="utf-8").splitlines())
+    assert len(rows) == number_of_rows(source)
     assert all("prediction" in json.loads(row) for row in rows)
     assert " passed" in done(make(project, "test"))
+
+
+def number_of_rows(source: Path) -> int:
+    if source.suffix == ".npz":
+        return len(np.load(source)["x"])
+    return len(source.read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.parametrize("template", catalog.template_names())

@@ -103,8 +103,20 @@ def check_types(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -
 
 
 def simple_types(hints: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those hints that are made of texts, numbers and null only: no others are known to be meant strictly."""
-    return {name: hint for name, hint in hints.items() if set(_members(hint)) <= set(WORDS)}
+    """Return the hints made of texts, numbers, null and choices: no others are known to be meant strictly."""
+    return {
+        name: hint
+        for name, hint in hints.items()
+        if all(member in WORDS or get_origin(member) is Literal for member in _members(hint))
+    }
+
+
+def argument_types(cls: type[Any]) -> dict[str, Any]:
+    """Return the simple types that the arguments of a class's constructor are annotated with."""
+    try:
+        return simple_types(get_type_hints(cls.__init__))
+    except NameError:  # a name that is imported for type checkers only
+        return {}
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -121,6 +133,15 @@ def fits(value: Any, hint: Any) -> bool:
     if isinstance(origin, type):
         return isinstance(value, origin) and not isinstance(value, str)
     return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is plain data, which JSON and a checkpoint can hold: numbers, texts, lists, dicts."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, str | int | float | bool | None)
 
 
 def described(hint: Any) -> str:
