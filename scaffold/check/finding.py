@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -13,6 +13,15 @@ from scaffold.errors import shown
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FOUND = 10  # the exit code of a command that worked and found something
+FAULT = 1  # the exit code of a command that failed by a fault of its own
+
+
+class Inapplicable(str):
+    """A reason that lies in the kind of what is checked: there is nothing to check, and nobody need do anything."""
+
+
+class AfterCrash(str):
+    """A reason that lies in a crash, which is a finding of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,14 @@ class Finding:
 class NotChecked:
     """A rule, or a part of what it covers, that could not be checked, and the reason: it is not a pass.
 
-    until: the rule that checks the same in another way; where that one ran, nothing is left open.
+    until: the rule that checks the same in another way; where that one ran, nothing is left open. fault: whether the
+    rule itself failed.
     """
 
     rule: str
     reason: str
     until: str = ""
+    fault: bool = False
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.reason}"
@@ -91,13 +102,20 @@ class Report:
         """Return the findings that are probably not meant."""
         return self.of("warning")
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Return the rules that failed themselves."""
+        return tuple(dict.fromkeys(item.rule for item in self.not_checked if item.fault))
+
     def of(self, severity: Severity) -> tuple[Finding, ...]:
         """Return the findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """Return the exit code of the command: 10 where there are errors, or with `strict` warnings."""
-        return FOUND if self.errors or (strict and self.warnings) else 0
+        """Return the exit code: 10 where there are errors, or with `strict` warnings; else 1 where a rule failed."""
+        if self.errors or (strict and self.warnings):
+            return FOUND
+        return FAULT if self.failed else 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
@@ -105,6 +123,7 @@ class Report:
             "findings": [asdict(finding) | {"measured": plain(finding.measured)} for finding in self.ordered()],
             "not_checked": [{"rule": item.rule, "reason": item.reason} for item in self.not_checked],
             "checked": list(self.checked),
+            "failed": list(self.failed),
         }
 
     def ordered(self) -> list[Finding]:
@@ -126,8 +145,13 @@ class Report:
     def summary(self) -> str:
         """Return the closing line: how many findings of each severity, and of how many rules."""
         found = [counted(len(self.of(severity)), severity) for severity in SEVERITIES if self.of(severity)]
-        left_out = f"; {counted(len(self.not_checked), 'thing')} not checked" if self.not_checked else ""
-        return f"{', '.join(found) or 'nothing found'} by {counted(len(self.checked), 'rule')}{left_out}"
+        left_out = sum(not isinstance(item.reason, Inapplicable) for item in self.not_checked)
+        parts = [
+            f"{', '.join(found) or 'nothing found'} by {counted(len(self.checked), 'rule')}",
+            *([f"{counted(left_out, 'thing')} not checked"] if left_out else []),
+            *([f"{counted(len(self.failed), 'rule')} failed themselves"] if self.failed else []),
+        ]
+        return "; ".join(parts)
 
     def __str__(self) -> str:
         parts = []
@@ -139,10 +163,17 @@ class Report:
         return "\n\n".join([*parts, self.summary()])
 
     def _left_out(self) -> Iterator[str]:
-        """Yield each reason once, with the rules that share it."""
+        """Yield each reason once, with the rules that share it; what has no remedy of its own is one line."""
+        kinds = {AfterCrash: "not run because of the crash", Inapplicable: "does not apply here"}
         for reason in dict.fromkeys(item.reason for item in self.not_checked):
-            rules = dict.fromkeys(item.rule for item in self.not_checked if item.reason == reason)
-            yield f"{', '.join(rules)}: {reason}"
+            if type(reason) not in kinds:
+                yield f"{self._rules(lambda item, reason=reason: item.reason == reason)}: {reason}"
+        for kind, text in kinds.items():
+            if rules := self._rules(lambda item, kind=kind: isinstance(item.reason, kind)):
+                yield f"{text}: {rules}"
+
+    def _rules(self, chosen: Callable[[NotChecked], bool]) -> str:
+        return ", ".join(dict.fromkeys(item.rule for item in self.not_checked if chosen(item)))
 
 
 def counted(number: int, noun: str) -> str:

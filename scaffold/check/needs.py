@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from scaffold.check.finding import AfterCrash, Inapplicable
+
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
@@ -23,13 +25,13 @@ def every(*needs: Need) -> Need:
 def output(probe: Probe) -> str | None:
     """Ask for a model that runs."""
     if probe.plain.crash is not None and probe.labelled.crash is not None:
-        return "the model does not run: see crash"
+        return AfterCrash("the model does not run: see crash")
     return None
 
 
 def running(probe: Probe) -> str | None:
     """Ask for a model that runs with and without labels."""
-    return f"the whole batch fails: see crash ({probe.crash})" if probe.crash else None
+    return AfterCrash(f"the whole batch fails: see crash ({probe.crash})") if probe.crash else None
 
 
 def weights(probe: Probe) -> str | None:
@@ -48,7 +50,7 @@ def shapes(probe: Probe) -> str | None:
 def plain(probe: Probe) -> str | None:
     """Ask for outputs of the right shape without labels."""
     reason = shapes(probe)
-    return reason or ("the model does not run without labels: see crash" if probe.plain.crash else None)
+    return reason or (AfterCrash("the model does not run without labels: see crash") if probe.plain.crash else None)
 
 
 def loss(probe: Probe) -> str | None:
@@ -56,7 +58,7 @@ def loss(probe: Probe) -> str | None:
     if reason := every(weights, output)(probe):
         return reason
     if probe.labelled.crash is not None:
-        return "the model does not run with labels: see crash"
+        return AfterCrash("the model does not run with labels: see crash")
     return "there is no scalar loss: see output-shape" if probe.loss_problems else None
 
 
@@ -69,7 +71,7 @@ def gradient(probe: Probe) -> str | None:
     if (crash := probe.trained.crash) is None:
         return None
     rule = "in-place" if crash.is_in_place else "graph-kept" if crash.is_graph_kept else "crash"
-    return f"backward fails: see {rule}"
+    return AfterCrash("backward fails: see crash") if rule == "crash" else f"backward fails: see {rule}"
 
 
 def trainable(probe: Probe) -> str | None:
@@ -100,16 +102,18 @@ def lightning(probe: Probe) -> str | None:
     if reason := every(weights, output)(probe):
         return reason
     if not probe.is_lightning:
-        return "the model is no Lightning module: it has no steps of its own"
-    return "training fails: see crash" if probe.fitted.crash is not None else None
+        return Inapplicable("the model is no Lightning module: it has no steps of its own")
+    return AfterCrash("training fails: see crash") if probe.fitted.crash is not None else None
 
 
 def independent(probe: Probe) -> str | None:
     """Ask for a family whose rows have nothing to do with each other."""
-    return None if probe.contract.rows_independent else f"rows of a {probe.contract.family} batch belong together"
+    if probe.contract.rows_independent:
+        return None
+    return Inapplicable(f"rows of a {probe.contract.family} batch belong together")
 
 
 def text(probe: Probe) -> str | None:
     """Ask for inputs that have a length."""
     has_length = any("length" in probe.contract.shapes.get(key, ()) for key in probe.contract.inputs)
-    return None if has_length else f"a batch of {probe.contract.family} has no padding"
+    return None if has_length else Inapplicable(f"a batch of {probe.contract.family} has no padding")

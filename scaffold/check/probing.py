@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from scaffold.check.finding import Finding, NotChecked, Report
+from scaffold.check.finding import AfterCrash, Finding, NotChecked, Report
 from scaffold.check.probe_crash import Crash, Crashed, Unmeasured
 from scaffold.check.probe_init import Unknown
 from scaffold.check.rule import Rule, load_rule, load_rules
@@ -79,7 +79,7 @@ def crashed(rules: list[Rule], crash: Crash) -> Report:
     """Return the report on a model that cannot even be made: one finding, and all that depends on it."""
     others = [rule for rule in rules if rule.id != "crash"]
     found = crash_finding(crash) if len(others) < len(rules) else None
-    left_out = tuple(rule.not_checked(f"the model cannot be made: {crash}") for rule in others)
+    left_out = tuple(rule.not_checked(AfterCrash(f"the model cannot be made: {crash}")) for rule in others)
     return Report((found,) if found else (), left_out, ("crash",) if found else ())
 
 
@@ -105,7 +105,7 @@ def _applied(rule: Rule, probe: Probe) -> Report:
     except (Crashed, Unmeasured) as failed:
         left_out.append(rule.not_checked(str(failed)))
     except Exception as error:  # a mistake of this program must not hide what the other rules find
-        left_out.append(rule.not_checked(f"the rule itself failed, which is no fault of the model: {error!r}"))
+        return Report(tuple(found), (*left_out, rule.failed(error)))
     return Report(tuple(found), tuple(left_out), (rule.id,))
 
 

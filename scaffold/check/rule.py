@@ -65,6 +65,11 @@ class Rule:
         """Return that a part of what this rule covers could not be checked; until: see `NotChecked`."""
         return NotChecked(self.id, reason, until)
 
+    def failed(self, error: Exception) -> NotChecked:
+        """Return that the rule itself failed: a fault of ours must neither end the check nor count as a pass."""
+        reason = f"the rule itself failed, which is no fault of the model: {type(error).__name__}: {error}"
+        return NotChecked(self.id, reason[:200], fault=True)
+
 
 def rule_ids(half: Half) -> list[str]:
     """Return the ids of the rules of a half, from the names of their files alone."""

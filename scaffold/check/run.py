@@ -54,41 +54,26 @@ def check_model(
     return run_rules(make, data, task=task, only=only, skip=skip)
 
 
-def failed(rule: Rule, error: Exception) -> Finding | NotChecked:
-    """Return that a rule itself has failed: a fault of ours must neither end the check nor count as a pass."""
-    return rule.not_checked(f"the rule itself failed with {type(error).__name__}: {error}"[:200])
-
-
-def examine(
-    rules: Iterable[Rule], subject: Any, crashed: Callable[[Rule, Exception], Finding | NotChecked] = failed
-) -> Report:
-    """Apply rules to a subject, one after the other; one that cannot be checked says so.
-
-    crashed: what an exception in a rule stands for, where the subject runs the person's own code.
-    """
-    findings: list[Finding] = []
-    left_out: list[NotChecked] = []
-    checked: list[str] = []
+def examine(rules: Iterable[Rule], subject: Any) -> Report:
+    """Apply rules to a subject, one after the other; one that cannot be checked, or fails itself, says so."""
+    report = Report()
     for rule in rules:
-        if reason := rule.applies(subject):
-            left_out.append(rule.not_checked(reason))
-            continue
-        checked.append(rule.id)
-        outcomes = _outcomes(rule, subject, crashed)
-        findings += [one for one in outcomes if isinstance(one, Finding)]
-        left_out += [one for one in outcomes if isinstance(one, NotChecked)]
-    return Report(tuple(findings), tuple(left_out), tuple(checked))
+        report += _examined(rule, subject)
+    return report
 
 
-def _outcomes(
-    rule: Rule, subject: Any, crashed: Callable[[Rule, Exception], Finding | NotChecked]
-) -> list[Finding | NotChecked]:
+def _examined(rule: Rule, subject: Any) -> Report:
     outcomes: list[Finding | NotChecked] = []
+    checked = (rule.id,)
     try:
+        if reason := rule.applies(subject):
+            return Report(not_checked=(rule.not_checked(reason),))
         outcomes.extend(rule.find(subject))
     except Exception as error:
-        outcomes.append(crashed(rule, error))
-    return outcomes
+        outcomes.append(rule.failed(error))
+        checked = ()
+    findings = tuple(one for one in outcomes if isinstance(one, Finding))
+    return Report(findings, tuple(one for one in outcomes if isinstance(one, NotChecked)), checked)
 
 
 def missing() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaffold.check.code import Class, Code, Module, typed
+from scaffold.check.finding import Inapplicable
 from scaffold.errors import ConfigError, UsageError, listed, shown
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ class Source:
 
 def needs_project(source: Source) -> str | None:
     """Say why a rule on a project's files cannot be checked."""
-    return None if source.is_project else "a lone class has no project around it"
+    return None if source.is_project else Inapplicable("a lone class has no project around it")
 
 
 def needs_config(source: Source) -> str | None:
     """Say why a rule on the config cannot be checked."""
     if source.config is None:
-        return "a lone class has no config"
+        return Inapplicable("a lone class has no config")
     return "the config does not compose" if isinstance(source.config, ConfigError) else None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor, nn
 
 from scaffold.errors import ConfigError, Where
@@ -74,7 +75,8 @@ class BaseModule(pl.LightningModule):
         if "samples" in forward_names(type(self)):
             batch["samples"] = samples
         inputs = Batch(batch, samples, owners, features=features)
-        predictions = self._task.decode(self.infer(inputs), inputs, self.context)
+        with torch.no_grad():
+            predictions = self._task.decode(self.infer(inputs), inputs, self.context)
         yield from zip(samples, predictions, strict=True)
 
     def configure_optimizers(self) -> Any:

@@ -338,7 +338,7 @@ def test_a_bad_question_of_a_squad_file_is_named_with_its_line_and_id(squad_file
         ('{"data": [1]}', "expected an object as data[0], got 1"),
         ('{"data": [{"paragraphs": [{"qas": 3}]}]}', "expected a list 'qas' in paragraphs[0] of data[0], got 3"),
         (
-            '{"data": [{"paragraphs": []}, {"title": "y", "paragraphs": [{"context": "c", "qas": []}, {"qas": [{}]}]}]}',
+            '{"data": [{"paragraphs": []}, {"title": "y", "paragraphs": [{"context": "", "qas": []}, {"qas": [{}]}]}]}',
             "expected 'context' in paragraphs[1] of data[1] ('y'), got 'qas'",
         ),
         ('{"data": [{"paragraphs": [{"context": "c", "qas": [7]}]}]}', "as qas[0] of paragraphs[0] of data[0], got 7"),

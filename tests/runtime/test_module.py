@@ -115,3 +115,13 @@ def test_rows_are_scored_by_the_pass_that_was_measured(made):
     model.register_forward_hook(lambda *_: passes.append(1))
     validated(model, data)
     assert len(passes) == len(data.val_dataloader())
+
+
+def test_predictions_need_no_gradient_whoever_asks_for_them(made):
+    model, data = made()
+    seen = []
+    model.infer = lambda batch: seen.append(torch.is_grad_enabled()) or type(model).infer(model, batch)
+    rows = data.first_batch("validation").with_samples()
+    del rows["labels"]
+    assert len(list(model.batch_predict(**rows))) == len(rows["samples"])
+    assert seen == [False]

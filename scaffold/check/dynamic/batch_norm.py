@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import CLASSIFIER, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 from scaffold.errors import listed
 
@@ -26,7 +26,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.contract.batch_norm:
-        return f"batch normalisation is usual in a model for {probe.contract.family}"
+        return Inapplicable(f"batch normalisation is usual in a model for {probe.contract.family}")
     return needs.every(needs.independent, needs.steady)(probe)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import TAGGER, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.contract.ignore_index is None:
-        return f"every target of {probe.contract.family} counts"
+        return Inapplicable(f"every target of {probe.contract.family} counts")
     return needs.every(needs.finite, needs.independent)(probe)
 
 

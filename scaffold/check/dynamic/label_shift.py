@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import LANGUAGE_MODEL, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.contract.causal != "input_ids":
-        return f"a model for {probe.contract.family} does not predict its own input"
+        return Inapplicable(f"a model for {probe.contract.family} does not predict its own input")
     reason = needs.every(needs.finite, needs.steady)(probe)
     if reason or probe.ignores is False:
         return reason or "targets cannot be ignored: see ignored-positions"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import CLASSIFIER, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.contract.needs_targets:
-        return f"a model for {probe.contract.family} reads the targets before the one it predicts"
+        return Inapplicable(f"a model for {probe.contract.family} reads the targets before the one it predicts")
     return needs.every(needs.loss, needs.steady)(probe)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import LANGUAGE_MODEL, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.contract.causal is None:
-        return f"a model for {probe.contract.family} may look both ways"
+        return Inapplicable(f"a model for {probe.contract.family} may look both ways")
     return needs.steady(probe) if not probe.contract.needs_targets else needs.every(needs.finite, needs.shapes)(probe)
 
 

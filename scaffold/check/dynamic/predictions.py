@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import PROJECT_MODEL, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     if probe.given.data is None:
-        return "a model without data has no rows to predict"
+        return Inapplicable("a model without data has no rows to predict")
     return needs.every(needs.weights, needs.output)(probe)
 
 

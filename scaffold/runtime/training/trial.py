@@ -63,7 +63,7 @@ def _signature_problems(model: Any, batch: Batch) -> list[str]:
 
 
 def _dict_problems(output: Any) -> list[str]:
-    """Return what is wrong with a plain dict, whose entries are no fields: the steps of training ask for output.loss."""
+    """Return what is wrong with a plain dict: its entries are no fields, and a training step reads output.loss."""
     if not isinstance(output, dict) or hasattr(output, "loss") or isinstance(output, ModelOutput):
         return []
     return [f"Expected an output with fields, got a plain dict with the keys {listed(output)}"]
@@ -72,7 +72,8 @@ def _dict_problems(output: Any) -> list[str]:
 def _remedy(model: Any, problem: str) -> str:
     if "plain dict" in problem:
         output = OUTPUTS.get(model.contract.family, "ClassificationOutput")
-        return f"return {output}({listed(f'{name}=…' for name in [*model.contract.outputs, 'loss'])}) or another ModelOutput"
+        fields = listed(f"{name}=…" for name in [*(model.contract.outputs or ("logits",)), "loss"])
+        return f"return {output}({fields}) or another ModelOutput"
     if "output" in problem:
         return f"return an output with {listed(model.contract.outputs)} and, for a labelled batch, the loss"
     return "change the arguments of forward, or what collate puts into the batch"
