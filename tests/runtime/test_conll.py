@@ -147,6 +147,11 @@ def test_a_name_is_no_column_in_training(read):
     assert found.value.fix == "give a position: data.columns.labels=3 is the fourth column"
 
 
+def test_a_column_under_its_own_name_is_one_that_was_not_chosen(read):
+    assert pairs(read(ENTITIES, columns={"tokens": "tokens", "labels": "labels"})) == pairs(read(ENTITIES))
+    assert pairs(read("play\n", columns={"tokens": "tokens", "labels": "labels"})) == [(["play"], None)]
+
+
 def test_names_that_the_files_of_training_had_say_nothing_of_rows_to_predict(read):
     assert pairs(read(ENTITIES, columns={"tokens": "words", "labels": "tags"}, carry=True)) == pairs(read(ENTITIES))
 

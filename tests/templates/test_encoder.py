@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -143,9 +144,11 @@ def test_each_engine_resumes_exactly_after_a_signal(project, engine, hit_at):
 
 
 @pytest.mark.parametrize("engine", ["torch", "hf-trainer"])
-def test_patience_ends_the_training_of_each_engine(project, engine):
+def test_patience_ends_the_training_of_each_engine(project, engine, capsys):
     metrics = train(engine, "patience=1", "optim.optimizer.lr=0.0", "trainer.max_epochs=9")
     assert metrics["train/epochs"] == 2
+    line = r"stopped after epoch 2: val/\w+ has not improved for 1 validations \(patience\)\n"
+    assert len(re.findall(line, capsys.readouterr().err)) == 1
 
 
 @pytest.mark.parametrize("engine", ["torch", "hf-trainer"])
@@ -189,6 +192,19 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_rows(project, engi
     model.write_text(model.read_text().replace("self.criterion(logits, labels)", "self.criterion(logits, labels) / 0"))
     with pytest.raises(DivergedError, match=r"came from the rows data/train.tsv:\d+"):
         train(engine)
+
+
+@pytest.mark.parametrize("engine", ["torch", "hf-trainer"])
+def test_a_validation_that_is_not_finite_ends_the_run_before_it_is_saved(project, engine):
+    from scaffold.errors import DivergedError
+
+    model = Path("mymodel/model.py")
+    spoilt = "self.criterion(logits, labels) / self.training"
+    model.write_text(model.read_text().replace("self.criterion(logits, labels)", spoilt))
+    with pytest.raises(DivergedError, match=r"val/loss is inf after step \d+ \(epoch 1\)") as problem:
+        train(engine, "run_dir=runs/one")
+    assert problem.value.fix.endswith("no checkpoint was saved yet")
+    assert not list(Path("runs/one/checkpoints").glob("*.ckpt"))
 
 
 def test_transformers_trainer_says_how_to_get_the_package_that_it_needs(project, monkeypatch):

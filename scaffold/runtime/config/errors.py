@@ -40,7 +40,9 @@ def config_error(error: BaseException) -> ScaffoldError:
 
 def near(name: str, names: Iterable[Any]) -> str | None:
     """Return the name that `name` was probably meant to be."""
-    return next(iter(difflib.get_close_matches(name, [str(other) for other in names], n=1)), None)
+    options = [str(other) for other in names]
+    same = next((option for option in options if option.casefold() == name.casefold()), None)
+    return same or next(iter(difflib.get_close_matches(name, options, n=1)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

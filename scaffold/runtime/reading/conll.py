@@ -56,7 +56,7 @@ class Conll(Format):
         for name, column in schema.columns.items():
             if isinstance(column, int):
                 places[name] = column
-            elif name not in names or not schema.carry:  # rows to predict may be of another kind than those of training
+            elif name not in names or (column != name and not schema.carry):  # training may have read another kind
                 raise ConfigError(
                     f"a CoNLL file has no column called {shown(column)}",
                     because="its columns have no names, only positions, counted from 0",
@@ -86,7 +86,8 @@ class _Sentence:
         return self.schema.sample(dict(self._values(lines, width)))
 
     def _values(self, lines: Sequence[list[str]], width: int) -> Iterator[tuple[str, Any]]:
-        required = self.schema.must_have.union(() if self.schema.carry else self.schema.columns)
+        chosen = [name for name, column in self.schema.columns.items() if isinstance(column, int) and column != LAST]
+        required = self.schema.must_have.union(() if self.schema.carry else chosen)
         for number, (name, place) in enumerate(self.places.items()):
             column = width - 1 if place == LAST else place
             if column < width and not (number and place == LAST and width == 1):
