@@ -11,6 +11,19 @@ from scaffold.errors import UsageError, listed, shown
 
 CONTRACTS = "scaffold.runtime.contracts"
 MAKERS = ("Contract", "replace")
+_OTHERS = {
+    "sequence": "classification classifier text-classification sequence-classification sequence-classifier sentiment "
+    "regression encoder multi-label",
+    "sentence-pair": "pair pairs nli text-pair sentence-pair-classification sentence-pair-classifier",
+    "tokens": "token ner pos tagging token-classification token-classifier named-entity-recognition",
+    "qa": "question-answering question-answerer squad extractive-qa",
+    "generation": "seq2seq sequence-to-sequence translation summarization summarisation text2text text-generator "
+    "encoder-decoder",
+    "language-model": "lm clm causal causal-lm gpt language-modeling language-modelling text-generation",
+    "masked-language-model": "mlm masked-lm bert fill-mask",
+    "image": "vision images image-classification image-classifier",
+}
+OTHER_NAMES = {name: family for family, names in _OTHERS.items() for name in names.split()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,8 @@ def named_family(code: Code, task: str | None) -> Family:
     known = {family.name: family for family in families(code).values()}
     if task in known:
         return known[task]
-    near = get_close_matches(task or "", known, n=1)
+    meant = OTHER_NAMES.get((task or "").lower().replace("_", "-"))
+    near = [meant] if meant else get_close_matches(task or "", known, n=1)
     what = "a lone class needs --task" if task is None else f"there is no task {shown(task)}"
     raise UsageError(
         what,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -149,7 +149,7 @@ class Report:
         parts = [
             f"{', '.join(found) or 'nothing found'} by {counted(len(self.checked), 'rule')}",
             *([f"{counted(left_out, 'thing')} not checked"] if left_out else []),
-            *([f"{counted(len(self.failed), 'rule')} failed themselves"] if self.failed else []),
+            *([f"{counted(len(self.failed), 'rule')} failed {_self(len(self.failed))}"] if self.failed else []),
         ]
         return "; ".join(parts)
 
@@ -165,15 +165,19 @@ class Report:
     def _left_out(self) -> Iterator[str]:
         """Yield each reason once, with the rules that share it; what has no remedy of its own is one line."""
         kinds = {AfterCrash: "not run because of the crash", Inapplicable: "does not apply here"}
-        for reason in dict.fromkeys(item.reason for item in self.not_checked):
-            if type(reason) not in kinds:
-                yield f"{self._rules(lambda item, reason=reason: item.reason == reason)}: {reason}"
+        for reason in dict.fromkeys(item.reason for item in self.not_checked if type(item.reason) not in kinds):
+            yield f"{_rules(item for item in self.not_checked if item.reason == reason)}: {reason}"
         for kind, text in kinds.items():
-            if rules := self._rules(lambda item, kind=kind: isinstance(item.reason, kind)):
+            if rules := _rules(item for item in self.not_checked if isinstance(item.reason, kind)):
                 yield f"{text}: {rules}"
 
-    def _rules(self, chosen: Callable[[NotChecked], bool]) -> str:
-        return ", ".join(dict.fromkeys(item.rule for item in self.not_checked if chosen(item)))
+
+def _rules(items: Iterable[NotChecked]) -> str:
+    return ", ".join(dict.fromkeys(item.rule for item in items))
+
+
+def _self(number: int) -> str:
+    return "itself" if number == 1 else "themselves"
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,12 +10,14 @@ from torch import Tensor
 from scaffold.check.probe_bench import Bench
 from scaffold.check.probe_call import Ran, attempt
 from scaffold.check.probe_crash import Crash
-from scaffold.check.probe_effects import Effects
+from scaffold.check.probe_effects import Effect, Effects
+from scaffold.check.probe_library import unused_part
 from scaffold.check.probe_loss import is_detached, losses_beside_ignored
 from scaffold.check.probe_predict import predicted
 from scaffold.check.probe_repeats import Repeats, repeats
 from scaffold.check.probe_stir import stir
 from scaffold.check.probe_train import Learning, gradients, learn
+from scaffold.check.probe_windows import run_long
 
 
 class Probe(Bench):
@@ -39,7 +41,7 @@ class Probe(Bench):
             ran = self.second_step
         frozen = self.is_lightning and not self.fitted.output.trainable
         explained = frozen or (ran.crash is not None and (ran.crash.is_graph_kept or ran.crash.is_in_place))
-        return None if explained else ran.crash
+        return None if explained else ran.crash or run_long(self).crash
 
     @property
     def stub(self) -> Crash | None:
@@ -101,6 +103,10 @@ class Probe(Bench):
         stirred = gradients(self, stir(self.fresh()))
         return [name for name in silent if stirred[name] is None or stirred[name] == 0]
 
+    def unused_part(self, parameter: str) -> str:
+        """Return the unused part of a library's model that a dead parameter lies in; empty for the person's layers."""
+        return unused_part(self.model, parameter, set(self.dead))
+
     @cached_property
     def beside_ignored(self) -> tuple[float, float]:
         """The loss of two rows alone, and beside others of which every target is ignored."""
@@ -111,6 +117,11 @@ class Probe(Bench):
         """Whether targets that are to be ignored count for nothing."""
         without, beside = self.beside_ignored
         return without != without or abs(without - beside) <= self.effects.tolerance * max(1.0, abs(without))
+
+    @cached_property
+    def seen_by_loss(self) -> tuple[Effect, Effect]:
+        """What the loss for a token sees: this token, which it should not, and the one before it."""
+        return self.effects.seen_by_loss()
 
     @cached_property
     def learning(self) -> Learning:

@@ -37,13 +37,27 @@ def lengthened(
     longer = dict(batch)
     for key, value in batch.items():
         names = contract.shapes.get(key, ())
-        if names[1:2] == (of,) and isinstance(value, Tensor):
-            fill = padding_of(contract, key, pad_id)
+        is_along = key not in contract.shapes and of == "length" and _is_along(batch, contract, value)
+        if isinstance(value, Tensor) and (names[1:2] == (of,) or is_along):
+            fill = _own_padding(batch, value) if is_along else padding_of(contract, key, pad_id)
             block = value.new_full((len(value), extra, *value.shape[2:]), fill)
             longer[key] = torch.cat([block, value] if left else [value, block], dim=1)
         elif left and key in contract.targets and contract.uniform_over == "length":
             longer[key] = value + extra
     return longer
+
+
+def _is_along(batch: Mapping[str, Any], contract: Contract, value: Any) -> bool:
+    """Return whether a tensor that the contract does not know has an entry for each position."""
+    first = batch.get(contract.inputs[0])
+    return isinstance(value, Tensor) and isinstance(first, Tensor) and value.shape[:2] == first.shape[:2]
+
+
+def _own_padding(batch: Mapping[str, Any], value: Tensor) -> Any:
+    """Return what stands in a tensor where the batch has padding already."""
+    mask = batch.get("attention_mask")
+    padded = value[mask == 0] if isinstance(mask, Tensor) and mask.shape == value.shape else value[:0]
+    return padded[0].item() if padded.numel() else 0
 
 
 def shortened(batch: Mapping[str, Any], contract: Contract, rows: Sequence[int], pad_id: int) -> Tensors:

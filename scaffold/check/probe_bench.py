@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from scaffold.check.probe_adapt import Adapter
 from scaffold.check.probe_batches import count_rows, without_targets
 from scaffold.check.probe_call import SEED, Ran, attempt, backward, call
 from scaffold.check.probe_compare import scores_of
@@ -36,6 +37,7 @@ class Given:
     make: returns a new model. rows: its batches. sizes: dimensions that are known beforehand, such as labels.
     pad_id, pads_left: the tokenizer's padding. data: the project's DataModule, if there is one. large: how many
     parameters a model has that is too large to be run, and then `fake`, in which its tensors have shapes alone.
+    adapter: what reads the output of a lone class that has no names for it.
     """
 
     make: Callable[[], nn.Module]
@@ -48,6 +50,7 @@ class Given:
     data: Any = None
     large: int | None = None
     fake: Callable[[], AbstractContextManager[Any]] = nullcontext
+    adapter: Adapter | None = None
 
 
 class Bench:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scaffold.check.probe_adapt import forward_of
 from scaffold.check.probe_crash import Crash, Crashed
 from scaffold.runtime.contracts import entry
 
@@ -78,7 +79,7 @@ def call(
     def run() -> Any:
         model.train() if training else model.eval()
         with torch.set_grad_enabled(grad):
-            return model(**copied(batch))
+            return forward_of(model)(**copied(batch))
 
     return attempt(doing, run, seed)
 
@@ -88,7 +89,7 @@ def backward(model: nn.Module, batch: Mapping[str, Any], *, seed: int = 0, train
 
     def run() -> float:
         model.train(training)
-        loss = entry(model(**copied(batch)), "loss")
+        loss = entry(forward_of(model)(**copied(batch)), "loss")
         loss.backward()
         _densify(model)
         return float(loss)

@@ -28,6 +28,8 @@ class Crash:
         if frames:
             return typed(frames[-1].filename), frames[-1].lineno, frames[-1].name
         where = self.error.where if isinstance(self.error, ScaffoldError) else None
+        if where is not None and where.file is None and where.key:
+            return *_place_in_config(where.key), ""
         return (where.file, where.line, "") if where else (None, None, "")
 
     @property
@@ -84,6 +86,17 @@ def typed(filename: str) -> str:
     """Return a path as it would be typed here: relative where it lies below."""
     path = Path(filename)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
+
+
+def _place_in_config(key: str) -> tuple[str | None, int | None]:
+    """Return the line of a key below conf/ of the current folder, which is the project's while its model is run."""
+    from scaffold.check.settings import Settings
+
+    folder = Path("conf").resolve()
+    if not (folder / "train.yaml").is_file():
+        return None, None
+    place = Settings(folder, None).place(key)  # type: ignore[arg-type]
+    return place.get("file"), place.get("line")
 
 
 @cache

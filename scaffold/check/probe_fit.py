@@ -17,6 +17,7 @@ from torchmetrics import Metric
 
 from scaffold.check.probe_bench import Bench
 from scaffold.check.probe_call import Ran, attempt
+from scaffold.check.probe_compare import is_same
 from scaffold.check.probe_modes import resting
 
 STEPS = 3
@@ -186,7 +187,7 @@ def _values(module: nn.Module) -> dict[str, Tensor]:
 
 def _changes(before: Mapping[str, Tensor], module: nn.Module) -> dict[str, float]:
     now = {name: parameter.detach() for name, parameter in module.named_parameters() if name in before}
-    changed = [name for name, value in now.items() if not torch.equal(value, before[name])]
+    changed = [name for name, value in now.items() if not is_same(value, before[name])]
     return {name: float((now[name] - before[name]).abs().max()) for name in changed}
 
 

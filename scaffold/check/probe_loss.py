@@ -102,8 +102,10 @@ def _parameters(model: nn.Module) -> set[int]:
 def unregistered(bench: Bench) -> list[list[int]]:
     """Return the shapes of trainable tensors that the loss depends on and that are no parameters of the model."""
     model = bench.fresh()
-    loss = entry(call(model, bench.batch, training=True, grad=True).get(), "loss")
-    return [list(one.shape) for one in leaves(loss) if one.requires_grad and id(one) not in _parameters(model)]
+    runs = [call(model, bench.batch, training=True, grad=True).get() for _ in range(2)]
+    one, other = ([leaf for leaf in leaves(entry(output, "loss")) if leaf.requires_grad] for output in runs)
+    lasting = {id(leaf) for leaf in other} - _parameters(model)  # what forward makes anew is no weight
+    return [list(leaf.shape) for leaf in one if id(leaf) in lasting]
 
 
 def losses(bench: Bench) -> list[float]:

@@ -13,8 +13,9 @@ from typing import Any
 from torch import nn
 
 from scaffold.check.probe import Probe
+from scaffold.check.probe_adapt import Adapter, adapter_for, adapting
 from scaffold.check.probe_bench import Given, with_shift
-from scaffold.check.probe_call import attempt, named
+from scaffold.check.probe_call import attempt, call, named
 from scaffold.check.probe_fake import too_large
 from scaffold.check.probe_init import constructor
 from scaffold.check.probe_place import Places
@@ -55,9 +56,24 @@ def lone_given(make: Callable[[], nn.Module], contract: Contract, cls: type | No
         keys = _keys(model, contract)
         rows = SyntheticRows(contract, sizes, keys)
         sizes = sizes if count else fitting_kind(model, rows)
-    rows = SyntheticRows(contract, sizes, keys)
+        adapter = _adapter(model, SyntheticRows(contract, sizes, keys))
+    rows = SyntheticRows(contract, sizes, keys | {*contract.targets} if adapter else keys)
     contract = with_shift(contract, rows.batch(range(ROWS)))
-    return Given(make, rows, contract, Places(cls or type(model)), {}, sizes.pad_id, large=count, fake=context)
+    places, make = Places(cls or type(model)), adapting(make, adapter)
+    return Given(make, rows, contract, places, {}, sizes.pad_id, large=count, fake=context, adapter=adapter)
+
+
+def _adapter(model: nn.Module, rows: SyntheticRows) -> Adapter | None:
+    """Return what the model's output is read by; None for a model that keeps the contract, or crashes."""
+    batch = rows.batch(range(ROWS))
+    ran = call(model, batch)
+    names, is_open = named(model)
+    is_of_task = hasattr(model, "contract")
+    return (
+        None
+        if ran.crash or is_of_task
+        else adapter_for(with_shift(rows.contract, batch), ran.output, None if is_open else frozenset(names))
+    )
 
 
 def _keys(model: nn.Module, contract: Contract) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from scaffold.check.probe_adapt import adapted
 from scaffold.check.probe_call import SEED, Ran, attempt, call
 from scaffold.check.probe_compare import difference, scores_of
 from scaffold.check.probe_effects import COARSE
@@ -73,5 +74,5 @@ def _by_pretrained(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _scores(probe: Probe, model: nn.Module) -> Mapping[str, Tensor]:
-    ran: Ran = call(model, probe.unlabelled)
+    ran: Ran = call(adapted(model, probe.given.adapter), probe.unlabelled)
     return scores_of(probe.contract, ran.get(), probe.unlabelled)

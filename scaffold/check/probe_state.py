@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from scaffold.check.probe_adapt import forward_of
 from scaffold.check.probe_batches import without_targets
 from scaffold.check.probe_call import Ran, attempt, call, copied, seeded
-from scaffold.check.probe_compare import difference, scores_of
+from scaffold.check.probe_compare import difference, is_same, scores_of
 from scaffold.check.probe_crash import Crash
 from scaffold.check.probe_graph import nodes
 from scaffold.runtime.contracts import entry
@@ -40,9 +41,9 @@ def state_in_training(probe: Probe) -> float:
 def changed_inputs(probe: Probe) -> list[str]:
     """Return the tensors of a batch that forward writes into."""
     batch = copied(probe.batch)
-    attempt("forward", lambda: probe.fresh()(**batch))
+    attempt("forward", lambda: forward_of(probe.fresh())(**batch))
     tensors = {key: value for key, value in probe.batch.items() if isinstance(value, Tensor)}
-    return [key for key, value in tensors.items() if not torch.equal(value, batch[key])]
+    return [key for key, value in tensors.items() if not is_same(value, batch[key])]
 
 
 def changed_weights(probe: Probe) -> list[str]:
@@ -57,9 +58,7 @@ def changed_weights(probe: Probe) -> list[str]:
     else:
         call(model, probe.batch, training=True, grad=True)
     return [
-        name
-        for name, parameter in model.named_parameters()
-        if name in before and not torch.equal(parameter, before[name])
+        name for name, parameter in model.named_parameters() if name in before and not is_same(parameter, before[name])
     ]
 
 
@@ -70,7 +69,7 @@ def changed_globals(probe: Probe) -> list[str]:
         model = probe.fresh().eval()
         torch.set_grad_enabled(True)
         before = _switches(model)
-        model(**copied(probe.unlabelled))
+        forward_of(model)(**copied(probe.unlabelled))
         return [name for name, value in _switches(model).items() if value != before[name]]
 
     return attempt("forward", run).get()  # type: ignore[no-any-return]
@@ -137,7 +136,10 @@ def seed_problems(probe: Probe) -> Iterator[tuple[str, Any, str]]:
     gap = difference(*losses) if all(losses) else 0.0
     if gap > 0:
         yield f"in training, with the same seed, two outputs differ by {gap:.2g} of their size", gap, "forward"
-    for method, work in (("__init__", probe.given.make), ("forward", lambda: probe.fresh()(**copied(probe.batch)))):
+    for method, work in (
+        ("__init__", probe.given.make),
+        ("forward", lambda: forward_of(probe.fresh())(**copied(probe.batch))),
+    ):
         if _sets_seed(work):
             yield f"{method} sets the global seed", None, method
 
@@ -167,7 +169,7 @@ def in_bf16(probe: Probe) -> Ran:
 
     def run() -> float:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = entry(model(**copied(probe.batch)), "loss")
+            loss = entry(forward_of(model)(**copied(probe.batch)), "loss")
         loss.backward()
         return float(loss)
 

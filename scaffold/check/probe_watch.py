@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 from torch.overrides import TorchFunctionMode
 
+from scaffold.check.probe_adapt import fields_of
 from scaffold.check.probe_call import Ran, call, named, required
 from scaffold.check.probe_rows import ROWS, Sizes, SyntheticRows
-from scaffold.runtime.contracts import Contract, entry
+from scaffold.runtime.contracts import Contract
 
 SPECIAL = ("bos", "eos", "cls", "sep", "mask", "unk", "decoder_start")
 IMAGE_SIZES = (32, 28, 64, 16, 8, 224, 24, 48, 96, 128)
@@ -94,9 +95,7 @@ def _run(model: nn.Module, contract: Contract, probe: dict[str, Any]) -> Ran:
 
 
 def _with_classes(sizes: Sizes, contract: Contract, ran: Ran) -> Sizes:
-    scores = entry(ran.output, next(iter(contract.outputs))) if ran.crash is None else None
-    if isinstance(ran.output, Tensor):
-        scores = ran.output
+    scores = fields_of(contract, ran.output)[next(iter(contract.outputs))] if ran.crash is None else None
     return replace(sizes, classes=scores.shape[-1]) if isinstance(scores, Tensor) and scores.dim() else sizes
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from scaffold.check.arguments import check_arguments
 from scaffold.check.families import named_family
-from scaffold.check.finding import Finding, NotChecked, Report
+from scaffold.check.finding import Finding, NotChecked, Report, counted
 from scaffold.check.rule import HALVES, Rule, load_rules, rule_ids
 from scaffold.check.source import Source, open_source
-from scaffold.errors import UsageError, shown
+from scaffold.errors import UsageError, listed, shown
 
+EXAMPLES = ("hidden-state", "output-shape", "padding")
+MISNAMED = ("unknown-target", "unknown-argument")  # what running the model would only say once more
 NEEDED = ("torch", "lightning", "transformers")
 
 
@@ -37,7 +39,9 @@ def check_path(
     source = open_source(path, task, imports=not static and not missing())
     check_options(source, task, init or {})
     report = examine(load_rules("static", only, skip), source)
-    return report + _dynamic_half(source, init or {}, static, only, skip)
+    misnamed = next((finding.rule for finding in report.errors if finding.rule in MISNAMED), None)
+    reason = _why_not_run(source, static) or (misnamed and f"the config names what does not exist, see {misnamed}")
+    return report + _dynamic_half(source, init or {}, reason, only, skip)
 
 
 def check_model(
@@ -64,7 +68,7 @@ def examine(rules: Iterable[Rule], subject: Any) -> Report:
 
 def _examined(rule: Rule, subject: Any) -> Report:
     outcomes: list[Finding | NotChecked] = []
-    checked = (rule.id,)
+    checked: tuple[str, ...] = (rule.id,)
     try:
         if reason := rule.applies(subject):
             return Report(not_checked=(rule.not_checked(reason),))
@@ -88,11 +92,11 @@ def check_ids(ids: Iterable[str]) -> None:
     known = [name for half in HALVES for name in rule_ids(half)]
     for name in ids:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name.lower().replace("_", "-"), known, n=1)
             raise UsageError(
                 f"there is no rule {shown(name)}",
-                because=f"there are {len(known)} rules",
-                fix=f"did you mean {near[0]}?" if near else "`scaffold check --list-rules` shows them",
+                because=f"there are {len(known)} rules, such as {listed(EXAMPLES)}",
+                fix=f"did you mean {near[0]}?" if near else "`scaffold check --list-rules` shows them all",
                 code="usage.rule",
             )
 
@@ -113,12 +117,12 @@ def check_options(source: Source, task: str | None, init: Mapping[str, Any]) -> 
 
 
 def _dynamic_half(
-    source: Source, init: Mapping[str, Any], static: bool, only: Collection[str], skip: Collection[str]
+    source: Source, init: Mapping[str, Any], reason: str | None, only: Collection[str], skip: Collection[str]
 ) -> Report:
     wanted = [name for name in rule_ids("dynamic") if (not only or name in only) and name not in skip]
-    reason = _why_not_run(source, static)
     if reason or not wanted:
-        left_out = (NotChecked("dynamic", f"{reason}, so that {len(wanted)} rules that run the model are left out"),)
+        rules = f"{counted(len(wanted), 'rule')} that run{'s' if len(wanted) == 1 else ''} the model"
+        left_out = (NotChecked("dynamic", f"{reason}, so that {rules} {'is' if len(wanted) == 1 else 'are'} left out"),)
         return Report(not_checked=left_out if wanted else ())
     from scaffold.check.probing import check_source
 

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scaffold.check.code import Class, Code, Function
+from scaffold.check.code import RUNTIME, Class, Code, Function
 from scaffold.check.foreign import taken, trainer_names
+from scaffold.check.registered import PARAMS, is_wrapped, registered_model, targets
 from scaffold.check.settings import Target
 from scaffold.check.source import Source
 
@@ -37,13 +38,15 @@ class Section:
 
 def sections(source: Source) -> Iterator[Section]:
     """Yield every section whose arguments can be read from code: those with a `_target_`, and the runtime's own."""
-    for target in source.settings.targets():
+    for target in targets(source):
         if not source.code.is_ours(target.name):
             yield from _imported(source, target)
         elif signature := signature_of(source.code, target.name):
+            signature = _of_wrapped(source, signature) if target.key == "model" else signature
             injected = INJECTED if target.key == "model" else ()
             needed = [name for name in signature.required[target.positional :] if name not in injected]
             yield Section(target.key, signature, target.arguments, () if target.is_partial else tuple(needed))
+    yield from _of_registered(source)
     for key, name in _own_sections(source):
         signature = signature_of(source.code, name)
         given = source.settings.tree.get(key)
@@ -52,6 +55,24 @@ def sections(source: Source) -> Iterator[Section]:
     trainer = source.settings.tree.get("trainer")
     if source.imports and isinstance(trainer, dict) and "_target_" not in trainer:
         yield Section("trainer", Signature("Trainer", tuple(trainer_names(source)), ()), tuple(trainer), ())
+
+
+def _of_wrapped(source: Source, signature: Signature) -> Signature:
+    """Return what a model by name takes: the keys of ModelParams stand behind its further arguments."""
+    params = signature_of(source.code, PARAMS)
+    if source.model is None or params is None or not is_wrapped(source.code, source.model) or not signature.is_open:
+        return signature
+    names, required = (*signature.names, *params.names), (*signature.required, *params.required)
+    return Signature(signature.name, tuple(dict.fromkeys(names)), tuple(dict.fromkeys(required)))
+
+
+def _of_registered(source: Source) -> Iterator[Section]:
+    """Yield `model.model_kwargs`, which are the arguments of the model that `model.model_name` names."""
+    model = registered_model(source)
+    signature = of_class(source.code, model) if model else None
+    given = source.settings.tree["model"].get("model_kwargs") or {} if signature else None
+    if signature and isinstance(given, dict):
+        yield Section("model.model_kwargs", signature, tuple(map(str, given)), signature.required)
 
 
 def _imported(source: Source, target: Target) -> Iterator[Section]:
@@ -78,7 +99,7 @@ def of_class(code: Code, cls: Class) -> Signature | None:
     """Return what the constructor of a class takes."""
     line = code.line_of_classes(cls)
     owner = next((one for one in line if "__init__" in one.methods or one.decorated("dataclass")), None)
-    if owner is None or any("__new__" in one.methods for one in line):
+    if owner is None or any("__new__" in one.methods and not one.name.startswith(f"{RUNTIME}.") for one in line):
         return None if code.foreign_bases(cls) or owner is not None else Signature(cls.node.name, (), ())
     if "__init__" not in owner.methods:
         return _of_dataclass(code, owner)

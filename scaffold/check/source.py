@@ -158,9 +158,21 @@ def _no_class(source: Source) -> UsageError:
 
 def _no_such(path: Path) -> UsageError:
     is_file = path.is_file()
+    names = _class_names(path) if is_file and path.suffix == ".py" else []
+    example = f"scaffold check {path}:{names[0]} --task sequence" if names else EXAMPLE
+    has = f"; it has {listed(names, 10)}" if names else ""
     return UsageError(
         f"{shown(str(path))} names no class" if is_file else f"there is no folder {shown(str(path))}",
-        because="a file has to be followed by a colon and the class to check" if is_file else "nothing has this path",
-        fix=EXAMPLE if is_file else "correct the path",
+        because=f"a file has to be followed by a colon and the class to check{has}"
+        if is_file
+        else "nothing has this path",
+        fix=example if is_file else "correct the path",
         code="usage.class" if is_file else "usage.path",
     )
+
+
+def _class_names(file: Path) -> list[str]:
+    """Return the classes of a file, models first."""
+    code = Code(file.resolve().parent, [file.resolve()])
+    classes = list(code.modules[0].classes())
+    return [cls.node.name for cls in sorted(classes, key=lambda cls: not code.is_module(cls))]

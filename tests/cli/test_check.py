@@ -6,14 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scaffold.check import Finding
 from scaffold.check.rule import HALVES, rule_ids
+from scaffold.check.static import stub
 from scaffold.project import catalog
 from scaffold.project.create import create
 from scaffold.project.spec import build
+from scaffold.runtime.contracts import FAMILIES
 
 MODEL = """\
 from torch import nn
@@ -100,11 +104,18 @@ def test_a_file_that_is_no_python_is_a_finding(scaffold):
     [
         ([".", "--static"], "usage.project", "run it in the folder of a project"),
         (["nowhere"], "usage.path", "correct the path"),
-        (["model.py"], "usage.class", "scaffold check model.py:MyModel --task sequence"),
+        (["model.py"], "usage.class", "scaffold check model.py:Model --task sequence"),
         (["missing.py:Model", "--task", "qa"], "usage.file", "correct the path"),
         (["model.py:Modle", "--task", "qa"], "usage.class", "did you mean Model?"),
         (["model.py:Model"], "usage.task", "--task sequence"),
         (["model.py:Model", "--task", "sequense"], "usage.task", "did you mean --task sequence?"),
+        (["model.py:Model", "--task", "lm"], "usage.task", "did you mean --task language-model?"),
+        (["model.py:Model", "--task", "seq2seq"], "usage.task", "did you mean --task generation?"),
+        (["model.py:Model", "--task", "translation"], "usage.task", "did you mean --task generation?"),
+        (["model.py:Model", "--task", "classification"], "usage.task", "did you mean --task sequence?"),
+        (["model.py:Model", "--task", "NER"], "usage.task", "did you mean --task tokens?"),
+        (["model.py:Model", "--task", "image_classification"], "usage.task", "did you mean --task image?"),
+        (["model.py:Model", "--only", "nosuch"], "usage.rule", "`scaffold check --list-rules` shows them all"),
         (["model.py:Model", "--task", "qa", "--init", "size"], "usage.init", "--init hidden_size=8"),
         (["model.py:Model", "--task", "qa", "--init", "size=[1"], "usage.init", "--init hidden_size=8"),
         (["model.py:Model", "--task", "qa", "--init", "sise=3"], "usage.init", "did you mean --init size=3?"),
@@ -119,6 +130,56 @@ def test_what_does_not_exist_is_refused_with_what_was_meant(scaffold, model, arg
     assert result.code == error["exit"] == 2
     assert error["code"] == code
     assert fix in error["fix"]
+
+
+def test_a_file_without_a_class_is_told_the_classes_it_has(scaffold, model):
+    assert "it has Model" in scaffold("check", "model.py").err
+
+
+def test_an_unknown_rule_is_told_some_that_exist(scaffold, model):
+    assert "such as hidden-state, output-shape, padding" in scaffold(*LONE, "--only", "nosuch").err
+
+
+def test_a_rule_that_fails_itself_ends_with_1_and_counts_as_no_check(scaffold, model, monkeypatch):
+    def fail(_source: object) -> list[Finding]:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(stub, "RULE", replace(stub.RULE, find=fail))
+    result = scaffold(*LONE, "--only", "stub,syntax-error")
+    assert result.code == 1
+    assert "stub: the rule itself failed, which is no fault of the model: RuntimeError: a fault of ours" in result.out
+    assert result.out.splitlines()[-1] == "nothing found by 1 rule; 1 thing not checked; 1 rule failed itself"
+    content = json.loads(scaffold(*LONE, "--only", "stub,syntax-error", "--json").out)
+    assert (content["checked"], content["failed"]) == (["syntax-error"], ["stub"])
+    assert scaffold(*LONE, "--only", "stub,undefined-name").code == 10
+
+
+def test_what_does_not_apply_is_one_line(scaffold, model):
+    out = scaffold(*LONE).out
+    assert "does not apply here: config, interpolation, missing-value" in out
+    assert "a lone class has no" not in out
+
+
+def test_a_name_that_does_not_exist_is_said_once(scaffold, project, tmp_path):
+    folder = Path(shutil.copytree(project, tmp_path / "misnamed"))
+    path = folder / "conf" / "optim" / "adamw.yaml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("torch.optim.AdamW", "torch.optim.Adamw"), encoding="utf-8"
+    )
+    content = json.loads(scaffold("check", str(folder), "--json").out)
+    assert [finding["rule"] for finding in content["findings"]] == ["unknown-target"]
+    assert content["findings"][0]["fix"] == "did you mean torch.optim.AdamW?"
+    assert content["not_checked"][-1]["reason"].startswith("the config names what does not exist, see unknown-target")
+
+
+def test_the_page_says_what_each_family_has():
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
+    for contract in FAMILIES.values():
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `{contract.family}` |")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")][1:]
+        shapes = {**contract.shapes, **contract.outputs}
+        parts = (contract.inputs, contract.optional, contract.targets, contract.outputs)
+        assert cells == [", ".join(f"`{key}` ({', '.join(shapes[key])})" for key in keys) or "–" for keys in parts]
 
 
 def test_a_project_takes_no_options_of_a_lone_class(scaffold, project):

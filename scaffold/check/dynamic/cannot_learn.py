@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scaffold.check import needs
+from scaffold.check.dynamic import label_shift
 from scaffold.check.dynamic._examples import CLASSIFIER, changed
 from scaffold.check.finding import Finding, NotChecked
 from scaffold.check.rule import Rule
@@ -30,6 +31,20 @@ def find(probe: Probe) -> Iterator[Finding | NotChecked]:
     yield RULE.finding(message, measured=measured, **probe.places.method("forward"))
 
 
+def _applies(probe: Probe) -> str | None:
+    reason = needs.every(needs.gradient, needs.finite, needs.shapes)(probe)
+    return reason or ("the labels are shifted wrongly: see label-shift" if _is_shifted_wrongly(probe) else None)
+
+
+def _is_shifted_wrongly(probe: Probe) -> bool:
+    from scaffold.check.probe_crash import Crashed, Unmeasured
+
+    try:
+        return label_shift.RULE.applies(probe) is None and any(True for _ in label_shift.find(probe))
+    except (Crashed, Unmeasured):
+        return False
+
+
 RULE = Rule(
     id="cannot-learn",
     severity="error",
@@ -42,5 +57,5 @@ RULE = Rule(
     example=changed(CLASSIFIER, ("F.cross_entropy(logits, labels)", "-F.cross_entropy(logits, labels)")),
     instead=CLASSIFIER,
     find=find,
-    applies=needs.every(needs.gradient, needs.finite, needs.shapes),
+    applies=_applies,
 )

@@ -21,8 +21,27 @@ def find(probe: Probe) -> Iterator[Finding]:
     for name in probe.dead:
         layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
     for layer, names in _joined(layers).items():
-        message = f"{listed(names, 4)} never {'gets' if len(names) == 1 else 'get'} a gradient"
-        yield RULE.finding(message, measured=names, **probe.places.layer(layer))
+        for part, its_names in _by_owner(probe, names).items():
+            yield _told(probe, layer, part, its_names)
+
+
+def _told(probe: Probe, layer: str, part: str, names: list[str]) -> Finding:
+    message = f"{listed(names, 4)} never {'gets' if len(names) == 1 else 'get'} a gradient"
+    place = probe.places.layer(layer)
+    if not part:
+        return RULE.finding(message, measured=names, **place)
+    fix = "Build the model without it: add_pooling_layer=False." if part.endswith("pooler") else None
+    return RULE.finding(
+        f"{message}: {part} is a library's, and unused", measured=names, severity="warning", fix=fix, **place
+    )
+
+
+def _by_owner(probe: Probe, names: list[str]) -> dict[str, list[str]]:
+    """Return the names by the part that a library put into its own model; those of the person's layers under ''."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(probe.unused_part(name), []).append(name)
+    return found
 
 
 def _joined(layers: dict[str, list[str]]) -> dict[str, list[str]]:

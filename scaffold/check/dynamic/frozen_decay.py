@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import LIGHTNING, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 from scaffold.errors import listed
 
@@ -31,7 +31,9 @@ def find(probe: Probe) -> Iterator[Finding]:
 
 def _applies(probe: Probe) -> str | None:
     reason = needs.every(needs.weights, needs.gradient)(probe)
-    return reason or (None if probe.is_lightning else "the model is no Lightning module: it has no steps of its own")
+    return reason or (
+        None if probe.is_lightning else Inapplicable("the model is no Lightning module: it has no steps of its own")
+    )
 
 
 RULE = Rule(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import LIGHTNING, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _is_plain(value: Any) -> bool:
 
 def _applies(probe: Probe) -> str | None:
     reason = needs.every(needs.weights, needs.output)(probe)
-    return reason or (None if hasattr(probe.model, "hparams") else "the model saves no hyperparameters")
+    return reason or (None if hasattr(probe.model, "hparams") else Inapplicable("the model saves no hyperparameters"))
 
 
 RULE = Rule(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield a loss for a token that sees this token, or does not see the one before it."""
-    sees_itself, sees_last = probe.effects.seen_by_loss()
+    sees_itself, sees_last = probe.seen_by_loss
     if sees_itself:
         message = (
             f"the loss for a token changes by {sees_itself.size:.2g} of its size with this very token of the input"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check import needs
 from scaffold.check.dynamic._examples import CLASSIFIER, changed
-from scaffold.check.finding import Finding
+from scaffold.check.finding import Finding, counted
 from scaffold.check.rule import Rule
 from scaffold.errors import listed
 
@@ -20,7 +20,7 @@ def find(probe: Probe) -> Iterator[Finding]:
     from scaffold.check import probe_loss
 
     if shapes := probe_loss.unregistered(probe):
-        message = f"the loss depends on {len(shapes)} trainable tensors that parameters() does not list"
+        message = f"the loss depends on {counted(len(shapes), 'trainable tensor')} that parameters() does not list"
         yield RULE.finding(message, measured=shapes, **probe.places.method("__init__"))
     if needs.lightning(probe) is None:
         yield from _in_training(probe)

@@ -14,10 +14,17 @@ from scaffold.errors import listed
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+ADAPTED = "Nothing, if your own loop makes the loss; a project's model returns the fields of its task's contract."
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield every field that is not what the contract promises."""
-    for problem in [*probe.shape_problems, *probe.loss_problems]:
+    adapter = probe.given.adapter
+    if adapter is not None:
+        severity, fix = adapter.severity, None if adapter.severity == "error" else ADAPTED
+        yield RULE.finding(adapter.message, severity=severity, fix=fix, **probe.places.method("forward"))
+    losses = [] if adapter and probe.shape_problems else probe.loss_problems
+    for problem in [*probe.shape_problems, *losses]:
         yield RULE.finding(problem, **probe.places.method("forward"))
     if wide := probe.wider_outputs:
         message = f"{listed(wide)} is float64, which no weight of the model is"

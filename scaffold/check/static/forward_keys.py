@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from scaffold.check.code import Class, Function, parameters, text_of
 from scaffold.check.families import family_of, named_family
 from scaffold.check.finding import Finding, NotChecked
+from scaffold.check.registered import run_class
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_model
 
@@ -28,7 +29,8 @@ class Keys:
 
 def find(source: Source) -> Iterator[Finding | NotChecked]:
     """Yield every parameter that no batch fills, and every key that forward does not take."""
-    found = source.code.method(source.model, "forward") if source.model else None
+    model = run_class(source)
+    found = source.code.method(model, "forward") if model else None
     keys = batch_keys(source) if source.model else None
     if found is None or keys is None:
         yield RULE.not_checked("forward is not in the project" if found is None else "the task's batch cannot be read")

@@ -43,14 +43,21 @@ def unresolved(source: Source, key: str) -> str | None:
 
 @contextmanager
 def _facts_resolve() -> Iterator[None]:
-    """Let every `${fact:…}` resolve: a model is built with a resolver of its own, registered then."""
+    """Let every `${fact:…}` and `${registered:…}` resolve: training registers resolvers of its own for them."""
     from omegaconf import OmegaConf
 
-    OmegaConf.register_new_resolver("fact", lambda _name: 1, replace=True)
+    from scaffold.runtime.plain.registry import target_of
+
+    was_there = OmegaConf.has_resolver("registered")
+    for name in ("fact", "registered"):
+        OmegaConf.register_new_resolver(name, lambda *_names: 1, replace=True)
     try:
         yield
     finally:
-        OmegaConf.clear_resolver("fact")
+        for name in ("fact", "registered"):
+            OmegaConf.clear_resolver(name)
+        if was_there:
+            OmegaConf.register_new_resolver("registered", target_of)
 
 
 def _facts(source: Source, wanted: dict[str, str]) -> Iterator[Finding | NotChecked]:

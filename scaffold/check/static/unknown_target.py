@@ -9,16 +9,20 @@ import scaffold.runtime
 from scaffold.check.code import RUNTIME
 from scaffold.check.finding import Finding, NotChecked
 from scaffold.check.foreign import refusal
+from scaffold.check.registered import entries, targets, unregistered
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_config
-from scaffold.errors import shown
+from scaffold.errors import listed, shown
 
 
 def find(source: Source) -> Iterator[Finding | NotChecked]:
     """Yield every `_target_` that nothing defines; those of other packages are imported, where that is allowed."""
     left_out = []
-    for target in source.settings.targets():
+    yield from _unregistered(source)
+    for target in targets(source):
         place = source.settings.place(f"{target.key}._target_")
+        if "${" in target.name:
+            continue
         if source.code.is_ours(target.name):
             if source.code.find(target.name) is None:
                 near = _suggestion(source, target.name)
@@ -32,6 +36,19 @@ def find(source: Source) -> Iterator[Finding | NotChecked]:
         yield RULE.not_checked(f"needs an import of other packages: {', '.join(left_out)}")
 
 
+def _unregistered(source: Source) -> Iterator[Finding]:
+    """Yield every name of the config under which the project registers nothing."""
+    from scaffold.runtime.config.errors import near
+
+    for key, name, kind in unregistered(source):
+        names = [entry.name for entry in entries(source.code, kind) if entry.name]
+        has = f"registered are {listed(names, 20)}" if names else f"the project registers no {kind}"
+        meant = near(name, names)
+        fix = f"Did you mean {meant}?" if meant else f'Put @register("{name}", "{kind}") above it.'
+        what = f"no {kind} is registered as {shown(name)}: {has}"
+        yield RULE.finding(what, measured=name, fix=fix, **source.settings.place(key))
+
+
 def _is_installed(name: str) -> bool:
     """Return whether the package of a target is there; one that every project needs is taken to be."""
     from scaffold.runtime.config.objects import LIBRARIES
@@ -42,19 +59,18 @@ def _is_installed(name: str) -> bool:
 
 def _suggestion(source: Source, name: str) -> str | None:
     """Return what was probably meant: a near name in the same module, or the same name elsewhere in the project."""
-    from difflib import get_close_matches
+    from scaffold.runtime.config.errors import near
 
     home, _, last = name.rpartition(".")
     module = source.code.module(home)
     names = (
         [*module.definitions, *module.imports, *(scaffold.runtime.__all__ if home == RUNTIME else [])] if module else []
     )
-    near = get_close_matches(last, names, n=1)
+    beside = near(last, names)
     elsewhere = [f"{one.name}.{last}" for one in source.modules if last in one.definitions]
-    candidates = [*(f"{home}.{one}" for one in near), *elsewhere] or get_close_matches(
-        name, [f"{one.name}.{each}" for one in source.modules for each in one.definitions], n=1
-    )
-    return f"Did you mean {candidates[0]}?" if candidates else None
+    anywhere = [f"{one.name}.{each}" for one in source.modules for each in one.definitions]
+    meant = f"{home}.{beside}" if beside else next(iter(elsewhere), None) or near(name, anywhere)
+    return f"Did you mean {meant}?" if meant else None
 
 
 RULE = Rule(

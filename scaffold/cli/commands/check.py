@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Find what is wrong with a model before it is trained.
 
-    PATH is a project (default: here), or a class anywhere: file.py:ClassName, with its --task. Exit code 10 means that
-    something was found.
+    PATH is a project (default: here), or a class anywhere: file.py:ClassName, with its --task. Exit code 10 means
+    errors, or with --strict warnings; 0 means none; 1 that a rule failed itself, so that the check is not whole.
     """
     if list_rules or explain:
         describe(explain, as_json)

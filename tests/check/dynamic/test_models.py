@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from scaffold.check import check_model
-from scaffold.check.dynamic._examples import CLASSIFIER, LIGHTNING, changed
+from scaffold.check.dynamic._examples import CLASSIFIER, LANGUAGE_MODEL, LIGHTNING, changed
 from scaffold.check.rule import rule_ids
 from scaffold.errors import UsageError
 
@@ -121,6 +121,88 @@ def test_a_model_without_targets_in_forward_says_what_it_lacks(lone):
         CLASSIFIER, (", labels=None", ""), ("None if labels is None else F.cross_entropy(logits, labels)", "None")
     )
     assert "output-shape" in rules(lone(source, *DYNAMIC))
+
+
+BARE = changed(
+    CLASSIFIER,
+    (", labels=None", ""),
+    ("None if labels is None else F.cross_entropy(logits, labels)", "None"),
+    ('return {"logits": logits, "loss": loss}', "return logits"),
+)
+
+
+def test_a_class_that_returns_its_logits_alone_is_checked_with_cross_entropy(lone):
+    report = lone(BARE, *DYNAMIC)
+    assert [(found.rule, found.severity) for found in report.findings] == [("output-shape", "note")]
+    assert "forward returns logits alone, without a loss" in report.findings[0].message
+    assert {"cannot-learn", "dead-parameter", "padding", "loss-start"} <= set(report.checked)
+
+
+@pytest.mark.parametrize(
+    "mistake, rule",
+    [
+        (("return logits", "return logits.softmax(-1)"), "double-softmax"),
+        (("return logits", "return logits.detach()"), "loss-detached"),
+        (("return logits", "return (logits,)"), None),
+        (("return logits", 'return {"logits": logits}'), None),
+    ],
+)
+def test_what_is_wrong_with_bare_logits_is_found(lone, mistake, rule):
+    found = {one.rule for one in lone(changed(BARE, mistake), *DYNAMIC).findings if one.severity == "error"}
+    assert rule in found if rule else not found
+
+
+def test_a_tuple_of_loss_and_logits_is_read_by_their_shapes(lone):
+    for returned in ("(logits, loss)", "(loss, logits)"):
+        report = lone(
+            changed(CLASSIFIER, ('{"logits": logits, "loss": loss}', returned)), "output-shape", "cannot-learn"
+        )
+        assert [(found.rule, found.severity) for found in report.findings] == [("output-shape", "note")]
+
+
+def test_a_loss_that_is_forgotten_is_an_error_although_the_checks_go_on(lone):
+    report = lone(changed(CLASSIFIER, (', "loss": loss}', "}")), *DYNAMIC)
+    assert [(found.rule, found.severity) for found in report.findings] == [("output-shape", "error")]
+
+
+def test_a_part_that_a_library_made_and_nobody_uses_is_a_warning(lone):
+    source = """
+    from torch import nn
+    from torch.nn import functional as F
+    from transformers import BertConfig, BertModel
+
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+            self.encoder = BertModel(BertConfig(vocab_size=40, **sizes))
+            self.own = nn.Linear(16, 16)
+            self.head = nn.Linear(16, 3)
+
+        def forward(self, input_ids, attention_mask, labels=None):
+            logits = self.head(self.encoder(input_ids, attention_mask).last_hidden_state[:, 0])
+            return {"logits": logits, "loss": None if labels is None else F.cross_entropy(logits, labels)}
+    """
+    found = {one.severity: one for one in lone(source, "dead-parameter").findings}
+    assert "encoder.pooler.dense.weight" in found["warning"].measured
+    assert "add_pooling_layer=False" in found["warning"].fix
+    assert found["error"].measured == ["own.weight", "own.bias"]
+
+
+def test_one_mistake_is_not_told_by_a_second_rule(lone):
+    detached = changed(
+        CLASSIFIER, ("F.cross_entropy(logits, labels)", "F.cross_entropy(logits, labels).detach().requires_grad_()")
+    )
+    assert {found.rule for found in lone(detached, "loss-detached", "not-in-optimizer", "in-place").findings} == {
+        "loss-detached"
+    }
+    shifted = changed(LANGUAGE_MODEL, ("logits[:, :-1].flatten(0, 1), labels[:, 1:]", "logits.flatten(0, 1), labels"))
+    assert rules(lone(shifted, "label-shift", "cannot-learn", task="language-model")) == {"label-shift"}
+    no_number = changed(
+        CLASSIFIER, ("F.cross_entropy(logits, labels)", "F.cross_entropy(logits, labels) * float('nan')")
+    )
+    assert "in-place" not in rules(lone(no_number, "loss-finite", "in-place"))
 
 
 def test_steps_that_a_lightning_module_lacks_are_not_run(lone):

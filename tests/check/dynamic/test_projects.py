@@ -82,3 +82,54 @@ def test_the_command_ends_well_in_a_process_of_its_own(project_of):
     )
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
+
+
+OWN_FEATURE = """
+    @classmethod
+    def collate(cls, features: Any, context: Any, stage: Any, rng: Any) -> Any:
+        batch = super().collate(features, context, stage, rng)
+        upper = np.zeros((len(features), int(batch["word_ids"].max()) + 1), dtype=np.int64)
+        for row, feature in enumerate(features):
+            upper[row, : len(feature["upper"])] = feature["upper"]
+        return batch | {"upper": torch.from_numpy(upper)}
+"""
+
+
+def test_an_own_feature_that_is_not_cut_with_its_window_is_found(project_of):
+    folder = project_of("token-classifier")
+    task, model = folder / "mymodel" / "task.py", folder / "mymodel" / "model.py"
+    cut = "        return cls.tagged(windows"
+    edit(task, cut, f'        for one in windows:\n            one["upper"] = [1] * len(sample.tokens)\n{cut}')
+    edit(task, "from typing import", "import numpy as np\nimport torch\nfrom typing import")
+    task.write_text(task.read_text(encoding="utf-8") + OWN_FEATURE, encoding="utf-8")
+    edit(model, "word_ids: Tensor, labels", "word_ids: Tensor, upper: Tensor, labels")
+    [found] = check_path(folder, only=["crash"]).findings
+    assert found.message.startswith("collate of a batch of rows longer than max_length failed")
+    assert found.file == "mymodel/task.py"
+
+
+OWN_MASK = """    @classmethod
+    def collate(cls, features: Any, context: Any, stage: Any, rng: Any) -> Any:
+        batch = super().collate(features, context, stage, rng)
+        return batch | {"weights": batch["attention_mask"].float()}
+
+    def forward(self, *, weights: Any, **batch: Any) -> Any:
+        assert weights.shape == batch["input_ids"].shape
+        return self.scored(**batch)
+
+    def scored("""
+
+
+def test_an_own_tensor_is_lengthened_with_its_batch(project_of):
+    folder = project_of("sequence-classifier")
+    edit(folder / "mymodel" / "model.py", "    def forward(", OWN_MASK)
+    report = check_path(folder, only=["crash", "padding", "row-order"])
+    assert report.findings == ()
+    assert report.not_checked == ()
+
+
+def test_a_crash_over_the_config_stands_at_its_line(project_of):
+    folder = project_of("encoder")
+    edit(folder / "conf" / "model" / "mymodel.yaml", "  dropout: 0.3", "  drop_out: 0.3")
+    [found] = check_path(folder, only=["crash"]).findings
+    assert (found.file, found.line) == ("conf/model/mymodel.yaml", 8)

@@ -81,8 +81,8 @@ class CachedRotation(Base):
         return hidden + attended.squeeze(1)
 
 
-class TrainsOnAPart(Base):
-    """Logits of ignored positions get a small penalty neither here nor there: only what is scored counts."""
+class PenaltyOnScored(Base):
+    """A small penalty on the logits, at the positions that are scored only."""
 
     def forward(self, input_ids, attention_mask=None, labels=None):
         output = super().forward(input_ids, labels)
