@@ -129,3 +129,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Path]]:
 
     yield enter
     forget()
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_given_back() -> Iterator[None]:
+    """Let no test, and nothing that it calls, leave Ctrl-C to somebody else."""
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -52,7 +52,7 @@ RULE = Rule(
         LIGHTNING,
         (
             "num_labels=3):\n        super().__init__()",
-            "num_labels=3, activation='gelu'):\n        super().__init__()\n        self.save_hyperparameters()",
+            'num_labels=3, activation="gelu"):\n        super().__init__()\n        self.save_hyperparameters()',
         ),
     ),
     find=find,

@@ -46,7 +46,7 @@ RULE = Rule(
     example=changed(
         TAGGER,
         ("loss = F.cross_entropy(", "each = F.cross_entropy("),
-        ("ignore_index=-100)", "ignore_index=-100, reduction='none')\n            loss = each.mean()"),
+        ("ignore_index=-100)", 'ignore_index=-100, reduction="none")\n            loss = each.mean()'),
     ),
     instead=TAGGER,
     find=find,

@@ -43,7 +43,7 @@ RULE = Rule(
         "trained already."
     ),
     example=changed(
-        CLASSIFIER, ("F.cross_entropy(logits, labels)", "F.cross_entropy(logits, labels, reduction='sum')")
+        CLASSIFIER, ("F.cross_entropy(logits, labels)", 'F.cross_entropy(logits, labels, reduction="sum")')
     ),
     instead=CLASSIFIER,
     find=find,

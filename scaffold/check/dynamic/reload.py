@@ -46,7 +46,7 @@ RULE = Rule(
         (
             "self.head = nn",
             "projection = torch.randn(hidden_size, hidden_size) / hidden_size**0.5\n"
-            "        self.register_buffer('projection', projection)\n        self.head = nn",
+            '        self.register_buffer("projection", projection)\n        self.head = nn',
         ),
         ("self.head(pooled)", "self.head(pooled @ self.projection)"),
     ),
