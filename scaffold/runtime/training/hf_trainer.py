@@ -41,7 +41,8 @@ class RunTrainer(Trainer):
     def train(self, **arguments: Any) -> Any:  # type: ignore[override]
         """Train; a run that goes on does so from its own checkpoint."""
         own = self.recorder.run.checkpoints / self._folder.name if self._folder.name else None
-        return super().train(**{"resume_from_checkpoint": own and str(own), **arguments})
+        with self.recorder.signals.listening():
+            return super().train(**{"resume_from_checkpoint": own and str(own), **arguments})
 
     def finish(self) -> dict[str, float]:
         """Measure the best weights on the test rows, write metrics.json and return it."""

@@ -100,12 +100,12 @@ class RunRecorder:
         if self.run.resume_from is not None:
             row = self._restore(checkpoints.load(self.run.resume_from))
         self.curve.resume(row)
-        self.signals.listen()
 
     def epochs(self) -> Iterator[int]:
-        """Yield the epochs that are still to come."""
-        while self.epoch < self.settings.max_epochs and not self.stopped:
-            yield self.epoch
+        """Yield the epochs that are still to come; until they end, a signal is noted and training saved."""
+        with self.signals.listening():
+            while self.epoch < self.settings.max_epochs and not self.stopped:
+                yield self.epoch
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of this epoch that are still to come, torch's generators set to each one's own state."""
@@ -206,13 +206,11 @@ class RunRecorder:
 
     def stop(self) -> None:
         """End the process as the signal asked for."""
-        self.signals.release()
         say(f'saved at step {self.step}; go on with ARGS="resume={os.path.relpath(self.run.folder)}"')
         raise Interrupted(EXIT_CODES[self.signals.received])  # type: ignore[index]
 
     def finish(self) -> dict[str, float]:
         """Measure the best weights on the test rows, write metrics.json and return it."""
-        self.signals.release()
         load_weights(self.module, checkpoints.load(self.run.trained())["state_dict"], self.run.best)
         found = self.measure("test")
         self.curve.log_metrics({"epoch": self.epoch, **found}, self.step)

@@ -30,10 +30,15 @@ class Signals:
         for number in EXIT_CODES if _is_main_thread() else ():
             self._before[number] = signal.signal(number, self._receive)
 
-    def release(self) -> None:
-        """Give the signals back, where there is no Lightning to do so."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over and give them back, where there is no Lightning to do so."""
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def exit_code(self, trainer: Any) -> int:
         """Return the exit code for a signal that any process got, else 0; all processes ask at the same batch."""
