@@ -23,7 +23,7 @@ import torch
 import workload
 from workload import Cost, Stopwatch, typical
 
-from scaffold.runtime import Backbone, DataModule, Run, build, build_trainer, compose, model_class
+from scaffold.runtime import DataModule, Run, build, build_trainer, compose, model_class
 
 WARM_UP = 10
 OURS, RAW = "scaffold", "raw PyTorch loop"
@@ -37,13 +37,12 @@ class Bench:
         files = f"{{train: {[str(train)] * times}, validation: [{validation}], test: [{validation}]}}"
         self._overrides = ["trainer.max_epochs=1", "+trainer.limit_val_batches=1", f"data.path={files}"]
         config = self._config()
-        self.backbone = Backbone(**(config.get("backbone") or {}))
-        self.data = DataModule(model_class(config), config, self.backbone)
+        self.data = DataModule(model_class(config), config)
 
     def ours(self) -> Cost:
         """Train as the project's train.py does."""
         run, watch = Run.start(self._config()), Stopwatch()
-        model = build(run.config, self.data.context, self.backbone)
+        model = build(run.config, self.data.context, self.data.backbone)
         trainer = build_trainer(run, model)
         with watch.on(model):
             trainer.fit(model, self.data)
@@ -52,7 +51,7 @@ class Bench:
     def raw(self) -> Cost:
         """Train the same model on the same batches with nothing but PyTorch."""
         watch = Stopwatch()
-        model = build(self._config(), self.data.context, self.backbone)
+        model = build(self._config(), self.data.context, self.data.backbone)
         with watch.on(model):
             rivals.raw_loop(model, self.data.loader("train"))
         return watch.cost(WARM_UP)
