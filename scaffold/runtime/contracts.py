@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Dimensions = tuple[str, ...]
+IGNORED = -100  # the target that counts for nothing, as cross-entropy has it
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Contract:
     outputs: Mapping[str, Dimensions] = field(default_factory=dict)
     shapes: Mapping[str, Dimensions] = field(default_factory=dict)
     padding: Mapping[str, int] = field(default_factory=lambda: {"attention_mask": 0, "token_type_ids": 0})
-    ignore_index: int | None = -100
+    ignore_index: int | None = IGNORED
     uniform_over: str | None = None
     causal: str | None = None
     shift: int = 0

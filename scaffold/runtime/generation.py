@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scaffold.errors import shown
 from scaffold.runtime.config.settings import Natural, Positive, Range, described, fits
+from scaffold.runtime.contracts import IGNORED
 from scaffold.runtime.outputs import GenerationOutput
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.task import Context, Prediction
@@ -18,7 +19,6 @@ from scaffold.runtime.task import Context, Prediction
 if TYPE_CHECKING:
     from scaffold.runtime.batch import Batch
 
-IGNORED = -100
 SETTINGS = {  # what `generate` itself finds wrong too late, or not at all
     "do_sample": bool,
     "early_stopping": bool | Literal["never"],

@@ -14,8 +14,9 @@ from torchmetrics import MetricCollection
 
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
+from scaffold.runtime.contracts import IGNORED
 from scaffold.runtime.features import pad
-from scaffold.runtime.generation import IGNORED, check_generation, decode_texts
+from scaffold.runtime.generation import check_generation, decode_texts
 from scaffold.runtime.outputs import GenerationOutput
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Features, Prediction, Stage, Task

@@ -15,6 +15,7 @@ from torchmetrics import MetricCollection
 
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
+from scaffold.runtime.contracts import IGNORED
 from scaffold.runtime.features import pad
 from scaffold.runtime.outputs import ClassificationOutput
 from scaffold.runtime.samples import BadRow
@@ -24,8 +25,6 @@ from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
 from scaffold.runtime.text import TextOptions, pad_inputs
 from scaffold.runtime.vocabulary import Vocabulary
 from scaffold.runtime.words import words_of_rows
-
-IGNORED = -100
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.text import Perplexity, ROUGEScore, SacreBLEUScore
 
 from scaffold.errors import listed, shown
+from scaffold.runtime.contracts import IGNORED
 
 ROUGE_KEYS = ("rouge1", "rouge2", "rougeL")
 CHARACTERS = range(1, 7)
@@ -120,7 +121,7 @@ def text_metrics(names: Iterable[str]) -> MetricCollection:
     """
     metrics: dict[str, Metric] = {name: TEXT_METRICS[name]() for name in names}
     # they have nothing in common that could be computed once, and are not updated together
-    return MetricCollection({"perplexity": Perplexity(ignore_index=-100), **metrics}, compute_groups=False)
+    return MetricCollection({"perplexity": Perplexity(ignore_index=IGNORED), **metrics}, compute_groups=False)
 
 
 def compare_texts(metrics: MetricCollection, texts: Sequence[str], targets: Sequence[str]) -> None:
