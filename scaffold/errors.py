@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,15 @@ def listed(values: object, limit: int = 8) -> str:
     items = [str(value) for value in values]  # type: ignore[attr-defined]
     rest = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """Return the known name that a wrong one was probably meant to be; None where none is near."""
+    from difflib import get_close_matches  # here, as only an error needs it
+
+    names = [str(one) for one in known]
+    same = [one for one in names if one.casefold() == str(name).casefold()]
+    return next(iter(same or get_close_matches(str(name), names, n=1)), None)
 
 
 @dataclass(frozen=True, slots=True)

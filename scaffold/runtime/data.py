@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,29 @@ import numpy as np
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader, Dataset
 
-from scaffold.errors import DataError, Where
+from scaffold.errors import DataError, ScaffoldError, Where, listed, shown
 from scaffold.runtime.batch import Batch, distinct_rows, forward_names, kept_features
 from scaffold.runtime.config.objects import plain
-from scaffold.runtime.config.settings import Natural, Positive, read_settings
+from scaffold.runtime.config.settings import Natural, Positive, check_types, read_settings
 from scaffold.runtime.encoders.backbones import Backbone
+from scaffold.runtime.encoding import Encoded, encode, misfits, report_skipped
 from scaffold.runtime.features import FeatureStore
-from scaffold.runtime.reading.readers import Finding, Rows, Schema, bad_rows, find_splits, read_rows, split_rows
-from scaffold.runtime.reading.rows import MOST_FINDINGS, OnBadRow
+from scaffold.runtime.reading.formats import CONVERT, Schema
+from scaffold.runtime.reading.readers import NAMED, find_splits, unread
+from scaffold.runtime.reading.rows import (
+    BAD_ROWS,
+    MOST_FINDINGS,
+    Finding,
+    OnBadRow,
+    Rows,
+    bad_rows,
+    read_rows,
+    scan_rows,
+)
+from scaffold.runtime.reading.splitting import Strata, split_rows
 from scaffold.runtime.sampler import BatchKey, BatchPlan
-from scaffold.runtime.samples import BadRow, Origin
-from scaffold.runtime.task import Context, Features, Stage, Task, uses_score
+from scaffold.runtime.samples import Origin
+from scaffold.runtime.task import Context, Stage, Task, uses_score
 from scaffold.runtime.training.signals import leave_to_main_process
 from scaffold.runtime.vocabulary import Vocabulary
 
@@ -43,15 +57,10 @@ class DataSettings:
     vocabulary: str | None = None
     on_bad_row: OnBadRow = "error"
     split: Mapping[str, float] = field(default_factory=lambda: {"validation": 0.1, "test": 0.1})
+    stratify: bool = False  # templates set it; a project of an older one divides as it did
 
-
-@dataclass(frozen=True)
-class Encoded:
-    """The rows of one stage, and their features as the model gets them."""
-
-    rows: Rows
-    store: FeatureStore
-    left_out: Sequence[Finding] = ()
+    def __post_init__(self) -> None:
+        check_types(dict.fromkeys(self.columns, str | int), self.columns, "data.columns")
 
 
 class Batches(Dataset[Batch]):
@@ -107,28 +116,20 @@ class DataModule(pl.LightningDataModule):
         self.settings = settings_of(config)
         self.options = context.options if context else make_options(task.options_type, config)
         self.seed = int(config.seed)
-        self._given_context = context
+        self._context, self._is_given = context, context is not None
         self._rows: dict[Stage, Rows] = {}
         self._encoded: dict[Stage, Encoded] = {}
         self.left_out: dict[str, list[Finding]] = {}
         self._progress: tuple[int, int] | None = None
         self._untold: set[str] = set()
+        self._strata: Strata | None = None
 
-    @cached_property
+    @property
     def context(self) -> Context:
         """What the task must know of the training rows: vocabulary, tokenizer, facts."""
-        if self._given_context is not None:
-            return self._given_context
-        rows = self.rows("train")
-        texts = (text for sample in rows for text in self.task.texts(sample))
-        processor = self.backbone.fit_processor(texts) if self.backbone else None
-        vocabulary = Vocabulary.load(self.settings.vocabulary) if self.settings.vocabulary else None
-        try:
-            return self.task.fit(rows, self.options, processor, vocabulary)
-        except DataError as problem:
-            if not str(problem.where):  # the task knows rows, not the files they are from
-                problem.where = Where(file=str(rows.files[0]))
-            raise
+        if self._context is None:
+            self._context = self._learnt(self.rows("train"))
+        return self._context
 
     @cached_property
     def files(self) -> dict[str, list[Path]]:
@@ -162,10 +163,17 @@ class DataModule(pl.LightningDataModule):
         """Return the file and line of a row."""
         return self.rows(split).origin(int(row))
 
+    @property
+    def cut(self) -> int:
+        """How many rows of all splits were cut to `task.max_length` tokens."""
+        return sum(encoded.cut for encoded in self._encoded.values())
+
     def encoded(self, stage: Stage) -> Encoded:
         """Return the rows of a stage with their features; encoding happens once."""
         if stage not in self._encoded:
-            encoded = encode(self.task, self.rows(stage), self.context, stage, self.settings.on_bad_row)
+            rows, context = self.rows(stage), self.context
+            with self._all_bad_rows(stage):
+                encoded = encode(self.task, rows, context, stage, self.settings.on_bad_row)
             self.left_out.setdefault(stage, []).extend(encoded.left_out)
             self._encoded[stage] = encoded
         return self._encoded[stage]
@@ -212,41 +220,97 @@ class DataModule(pl.LightningDataModule):
         """Let training go on in an epoch after so many of its batches."""
         self._progress = (epoch, batches)
 
+    def _learnt(self, rows: Rows) -> Context:
+        texts = (text for sample in rows for text in self.task.texts(sample))
+        processor = self.backbone.fit_processor(texts) if self.backbone else None
+        vocabulary = Vocabulary.load(self.settings.vocabulary) if self.settings.vocabulary else None
+        try:
+            return self.task.fit(rows, self.options, processor, vocabulary)
+        except DataError as problem:
+            if not str(problem.where):  # the task knows rows, not the files they are from
+                problem.where = Where(file=str(rows.files[0]))
+            raise
+
     @cached_property
     def _divided(self) -> dict[str, Rows]:
         rows = self._read("train")
         missing = {split: part for split, part in self.settings.split.items() if split not in self.files}
         if not missing:
             return {"train": rows}
-        parts = split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed)
+        labels = self.task.strata(rows, self.options) if self.settings.stratify else None
+        self._strata = None if labels is None else Strata(labels)
         self._untold.update(missing)
-        return parts
+        return split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed, self._strata)
 
     def _tell_divided(self, split: str) -> None:
-        """Say once, when it is first asked for, that a split has training rows."""
-        if split in self._untold:
-            self._untold.remove(split)
-            parts = self._divided
-            log.warning(
-                "%s: no file of its own, so it has %d of %d training rows",
-                split,
-                len(parts[split]),
-                sum(map(len, parts.values())),
-            )
+        """Say once, when it is first asked for, that a split has training rows, and of which labels it has none."""
+        if split not in self._untold:
+            return
+        self._untold.remove(split)
+        rows, total = self._divided[split], sum(map(len, self._divided.values()))
+        message = "%s: no file of its own%s, so it has %d of %d training rows"
+        log.warning(message, split, self._unread(split), len(rows), total)
+        if self._strata and (absent := self._strata.absent(rows)):
+            message = "%s: no row of %d of %d labels, which are too rare to divide: %s"
+            log.warning(message, split, len(absent), len(self._strata.names), listed(map(shown, absent)))
 
     def _read(self, split: str) -> Rows:
         if split not in self.files:
+            found = self._unread(split)
             raise DataError(
                 "there are no training rows",
-                because=f"expected a train.* file in {self.settings.path}",
-                fix="add one, or name the files: 'data.path={train: rows/a.tsv, test: rows/c.tsv}'",
+                because=f"expected a train.* file in {self.settings.path}{found}",
+                fix=f"{CONVERT if found else 'add one'}, or name the files: {NAMED}",
                 code="data.empty",
             )
-        schema = Schema(self.task.sample_type, self.settings.columns, split=split)
-        rows = read_rows(self.files[split], schema, self.settings.on_bad_row)
+        with self._all_bad_rows(split):
+            rows = read_rows(self.files[split], self._schema(split), self.settings.on_bad_row)
         self.left_out.setdefault(split, []).extend(rows.skipped)
         report_skipped(split, rows.skipped)
         return rows
+
+    def _unread(self, split: str) -> str:
+        found = unread(self.settings.path, split)
+        return f" ({listed(found)} cannot be read as rows)" if found else ""
+
+    def _schema(self, split: str) -> Schema:
+        return Schema(self.task.sample_type, self.settings.columns, split=split)
+
+    @contextmanager
+    def _all_bad_rows(self, split: str) -> Iterator[None]:
+        """Add to the bad rows of one split those of the others: one round of mending is enough."""
+        try:
+            yield
+        except DataError as problem:
+            if problem.code != BAD_ROWS or self.settings.on_bad_row == "skip":
+                raise
+            # who was given a context has no training, and reads no other split
+            own = split if split in self.files else "train"
+            found = self._bad_rows([own] if self._is_given else self.files)
+            if not found and self._divides:
+                problem.because += "; it is dividing the rows that leaves it unknown to training"
+                problem.fix = f"divide otherwise, for example with seed={self.seed + 1}, or name the files: {NAMED}"
+            raise (bad_rows(found) if found else problem) from None
+
+    @property
+    def _divides(self) -> bool:
+        return not self._is_given and not self.settings.split.keys() <= self.files.keys()
+
+    def _bad_rows(self, splits: Iterable[str]) -> list[Finding]:
+        """Return the first bad rows of all files: those that cannot be read, and those that cannot be encoded."""
+        read: dict[str, Rows] = {}
+        for split in splits:
+            with suppress(ScaffoldError):  # a file that is unfit as a whole is told when the rows are mended
+                read[split] = scan_rows(self.files[split], self._schema(split), MOST_FINDINGS)
+        found = [finding for rows in read.values() for finding in rows.skipped]
+        with suppress(Exception):  # and so is what fails in the task's own code
+            # of a file that is divided all rows count: what only the division leaves unknown is no fault of a row
+            context = None if self._divides else self._context
+            context = context or self._learnt(read["train"])
+            for stage, rows in read.items():
+                found += misfits(self.task, rows, context, stage)  # type: ignore[arg-type]
+        places = {str(file): place for place, file in enumerate(chain.from_iterable(self.files.values()))}
+        return sorted(found, key=lambda one: (places[one.origin.file], one.origin.line))[:MOST_FINDINGS]
 
     def _plan(self, store: FeatureStore, stage: Stage) -> BatchPlan:
         return BatchPlan(
@@ -262,75 +326,6 @@ class DataModule(pl.LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-
-
-def encode(task: type[Task], rows: Rows, context: Context, stage: Stage, on_bad_row: str = "error") -> Encoded:
-    """Encode rows; what is cut or left out is counted and said.
-
-    Errors: one DataError with the file and line of the first 20 rows that cannot be encoded.
-    """
-    encoder = _Encoder(task, context, stage, most=MOST_FINDINGS if on_bad_row == "error" else None)
-    store = FeatureStore(encoder.features(rows), length=task.length)
-    if encoder.bad and encoder.most is not None:
-        raise bad_rows(encoder.bad)
-    if len(store) == 0:
-        raise DataError(
-            f"no row of {stage} is left",
-            because=f"of {len(rows)} rows, {len(encoder.short)} are too short and {len(encoder.bad)} cannot be encoded",
-            fix="check task.min_length and the rows",
-            where=Where(file=str(rows.files[0])),
-            code="data.empty",
-        ).with_details([f"{origin}: {message}" for origin, message in encoder.bad[:MOST_FINDINGS]])
-    encoder.report(len(rows))
-    return Encoded(rows, store, [*encoder.bad, *encoder.short])
-
-
-class _Encoder:
-    """One pass over rows that keeps count of what was cut, left out, or wrong."""
-
-    def __init__(self, task: type[Task], context: Context, stage: Stage, most: int | None) -> None:
-        self.task, self.context, self.stage, self.most = task, context, stage, most
-        self.bad: list[Finding] = []
-        self.short: list[Finding] = []
-        self.cut = 0
-
-    def features(self, rows: Rows) -> Iterator[tuple[int, Sequence[Features]]]:
-        for number, sample in enumerate(rows):
-            try:
-                found = self.task.encode(sample, self.context, self.stage)
-            except BadRow as problem:
-                self.bad.append(Finding(rows.origin(number), str(problem)))
-                if len(self.bad) == self.most:
-                    return
-                continue
-            if not found or (self.stage == "train" and is_short(found, self.context.options)):
-                found = []
-                self.short.append(Finding(rows.origin(number), "it is shorter than task.min_length"))
-            self.cut += any(features.pop("truncated", False) for features in found)
-            yield number, found
-
-    def report(self, total: int) -> None:
-        if self.cut:
-            log.warning("%s: %d of %d rows were cut to task.max_length tokens", self.stage, self.cut, total)
-        if self.short:
-            log.warning(
-                "%s: %d of %d rows are shorter than task.min_length: left out", self.stage, len(self.short), total
-            )
-        report_skipped(self.stage, self.bad)
-
-
-def is_short(found: Sequence[Features], options: Any) -> bool:
-    """Return whether a row has fewer tokens than `task.min_length`; a row that is no text never has."""
-    least = getattr(options, "min_length", 0)
-    return all("input_ids" in features and len(features["input_ids"]) < least for features in found)
-
-
-def report_skipped(split: str, findings: Sequence[Finding]) -> None:
-    """Say which rows were left out because of `data.on_bad_row=skip`; the run folder lists them all."""
-    for origin, message in findings[:MOST_FINDINGS]:
-        log.warning("%s: left out %s: %s", split, origin, message)
-    if len(findings) > MOST_FINDINGS:
-        log.warning("%s: left out %d more", split, len(findings) - MOST_FINDINGS)
 
 
 def settings_of(config: DictConfig) -> DataSettings:

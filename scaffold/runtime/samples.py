@@ -13,18 +13,19 @@ from typing import Any, ClassVar, Self
 from scaffold.errors import shown
 
 Convert = Callable[[Any], Any]
+BLANKS = "part the items of a list by blanks, not by what parts the columns"
 OWN_FIELDS = ("origin", "extra")
 
 
 class BadRow(ValueError):  # noqa: N818 - a finding about the data, collected with its like before anything fails
     """What is wrong with one row; whoever holds the file adds its name and line.
 
-    below: how many lines below the row's first one it is.
+    below: how many lines below the row's first one it is. fix: what to do, where more than mending the row would help.
     """
 
-    def __init__(self, message: str = "", below: int = 0) -> None:
+    def __init__(self, message: str = "", below: int = 0, fix: str = "") -> None:
         super().__init__(message)
-        self.below = below
+        self.below, self.fix = below, fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Sample:
 
     aliases: ClassVar[Mapping[str, str]] = {}  # another column's name -> the field that it may stand for
     formats: ClassVar[Mapping[str, Any]] = {}  # suffix -> a format that only such rows are read from
+    label_help: ClassVar[str] = "check data.columns, and that task.target fits the labels"  # where rows have no two
     origin: Origin | None = field(default=None, repr=False, compare=False, kw_only=True)
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
@@ -77,7 +79,8 @@ class Sample:
             try:
                 values[name] = convert(value)
             except ValueError as problem:
-                raise BadRow(f"expected {problem} in '{name}', got {shown(value)}") from None
+                fix = BLANKS if value.__class__ is str and "a list" in str(problem) else ""
+                raise BadRow(f"expected {problem} in '{name}', got {shown(value)}", fix=fix) from None
         if known != len(fields):
             names = cls.field_names()
             values["extra"] = {name: value for name, value in fields.items() if name not in names}

@@ -8,16 +8,19 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain, repeat
 from typing import IO, Any, ClassVar, Self
 
 from scaffold.errors import listed, shown
 from scaffold.runtime.reading.cells import load_object
 from scaffold.runtime.reading.formats import Decode, Format, Schema
-from scaffold.runtime.reading.lines import Line, file_error, text_of
+from scaffold.runtime.reading.lines import UTF8_BOM, Line, cut_lines, file_error, text_of
+from scaffold.runtime.reading.rows import with_id
 from scaffold.runtime.samples import BadRow, Sample
 
 SEPARATOR = "|"
+SHAPE = 'write {"data": [{"paragraphs": [{"context": "…", "qas": [{"question": "…", "answers": […]}]}]}]}'
 QUESTION_KEY = re.compile(r'"question"\s*:')  # no text in JSON can hold it: its quotes would be escaped
 
 
@@ -127,15 +130,16 @@ class SquadJson(Format):
 
     def unfolded(self, handle: IO[bytes], name: str) -> IO[bytes]:
         """Return an unnamed file with a question a line: its line in the given file, a tab, and a JSON object."""
+        text = _whole_text(handle.read(), name)
         try:
-            text = text_of(handle.read())
-            rows = list(_questions(load_object(text)))
+            rows = list(_questions(load_object(text))) if text.strip() else []
         except BadRow as problem:
             raise file_error(
                 name,
                 "The file is not as SQuAD's are.",
                 because=str(problem),
-                fix='write {"data": [{"paragraphs": [{"context": "…", "qas": [{"question": "…", "answers": […]}]}]}]}',
+                fix=f"{SHAPE}; a file of one object a line is named .jsonl",
+                line=problem.below + 1 if problem.below else None,
             ) from None
         unfolded = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads the rows closes it
         for line, row in zip(chain(_lines(text, len(rows)), repeat(1)), rows, strict=False):
@@ -165,7 +169,22 @@ class _Question:
         try:
             return self.schema.sample(fields)
         except BadRow as problem:
-            raise BadRow(f"{problem} (question {shown(fields.get('id'))})") from None
+            raise BadRow(with_id(problem, fields.get("id"))) from None
+
+
+def _whole_text(raw: bytes, name: str) -> str:
+    """Return the text of a file; raises DataError, which names the line, where it is not clean UTF-8."""
+    try:
+        return text_of(raw.removeprefix(UTF8_BOM))
+    except BadRow:
+        for line in cut_lines(BytesIO(raw), name, len(raw) + 1):  # it names what is no text at all
+            try:
+                text_of(line.raw)
+            except BadRow as problem:
+                because = str(problem).replace("the row", "the line")
+                fix = "mend this line, or write the file anew as UTF-8"
+                raise file_error(name, "The file is not text.", because=because, fix=fix, line=line.number) from None
+        raise
 
 
 def _questions(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from scaffold.errors import ArtefactError, ConfigError, Where, listed, shown
+from scaffold.errors import ArtefactError, ConfigError, Where, listed, nearest, shown
 from scaffold.runtime.samples import BadRow
 
 FILE_NAME = "vocabulary.json"
@@ -18,9 +17,10 @@ FILE_NAME = "vocabulary.json"
 class Vocabulary:
     """An immutable list of elements per field, in sorted order; an element's index is its class number."""
 
-    __slots__ = ("_elements", "_indices")
+    __slots__ = ("_elements", "_indices", "_source")
 
     def __init__(self, elements: Mapping[str, Iterable[str]]) -> None:
+        self._source: str | None = None  # where it was taken from, for messages; None: from the training rows
         self._elements = {field: tuple(values) for field, values in elements.items()}
         self._indices = {
             field: {value: i for i, value in enumerate(values)} for field, values in self._elements.items()
@@ -52,6 +52,14 @@ class Vocabulary:
 
     def elements(self, field: str) -> tuple[str, ...]:
         """Return all elements of a field, in the order of their indices."""
+        if field not in self._elements and self._source:
+            raise ConfigError(
+                f"the vocabulary has no {field}",
+                because=f"{shown(self._source)} has {listed(self._elements) or 'none'}: it is of another task",
+                fix="set data.vocabulary to a run of this task, or leave it out",
+                where=Where(key="data.vocabulary"),
+                code="config.vocabulary",
+            )
         if field not in self._elements:
             raise KeyError(f"The vocabulary has no field '{field}'; it has {listed(self._elements) or 'none'}.")
         return self._elements[field]
@@ -76,9 +84,9 @@ class Vocabulary:
 
     def _unseen(self, field: str, element: str) -> str:
         values = self.elements(field)
-        near = get_close_matches(str(element), values, n=1)
-        hint = f"did you mean {shown(near[0])}?" if near else f"known are {listed(map(shown, values), 6)}"
-        return f"{shown(element)} is not among the {len(values)} {field} of training; {hint}"
+        near = nearest(element, values)
+        hint = f"did you mean {shown(near)}?" if near else f"known are {listed(map(shown, values), 6)}"
+        return f"{shown(element)} is not among the {len(values)} {field} of {self._source or 'training'}; {hint}"
 
     # the names of classy's guide
     def get_size(self, k: str) -> int:
@@ -122,7 +130,9 @@ class Vocabulary:
             ) from None
         except ValueError as problem:
             raise _damaged(file, str(problem)) from None
-        return cls.from_dict(_checked(data, file))
+        vocabulary = cls.from_dict(_checked(data, file))
+        vocabulary._source = str(path)
+        return vocabulary
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self._elements == other._elements

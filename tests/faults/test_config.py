@@ -13,7 +13,11 @@ REFUSED = {
     "+data.batchsize=3": ("data.batchsize", "fix: did you mean batch_size?"),
     "+task.max_len=3": ("task.max_len", "fix: did you mean max_length?"),
     "+model.droput=0.1": ("model.droput", "fix: did you mean dropout?"),
-    "+backbone.hidden=8": ("backbone.hidden", "a backbone has no option 'hidden'"),
+    "+backbone.hidden=8": ("backbone.hidden", "fix: did you mean hidden_size?"),
+    "+patiense=3": ("patiense", "fix: did you mean patience?"),
+    "+max_epochs=1": ("max_epochs", "fix: did you mean trainer.max_epochs?"),
+    "+foo=1": ("foo", "fix: leave it out, or write it into conf/train.yaml if it is yours"),
+    "data.path=nowhere": ("nowhere", "fix: check data.path"),
     "trainer.max_epochs=abc": ("trainer.max_epochs", "expected a whole number of at least 1 or -1 or null"),
     "trainer.max_epochs=0": ("trainer.max_epochs", "trainer.max_epochs cannot be 0"),
     "trainer.max_epochs=1.5": ("trainer.max_epochs", "expected a whole number"),
@@ -35,7 +39,10 @@ REFUSED = {
     "optim.optimizer.lr=-1": ("optim.optimizer", "Invalid learning rate: -1"),
     "optim.optimizer.lr=nan": ("optim.optimizer.lr", "Expected a finite number, got nan"),
     "optim.optimizer.lr=abc": ("optim.optimizer.lr", "Expected a number, got 'abc'"),
-    "optim.schedule=cosin": ("optim.schedule", "Expected constant, linear, cosine or null, got 'cosin'"),
+    "optim.schedule=cosin": (
+        "optim.schedule",
+        "Expected constant, linear, cosine, a registered scheduler or null, got 'cosin'",
+    ),
     "optim.warmup=-1": ("optim.warmup", "Expected a number of 0 or more, got -1"),
     "optim.optimizer._target_=torch.optim.Adan": ("optim.optimizer._target_", "did you mean torch.optim.Adam?"),
     "seed=-1": ("seed", "expected a whole number from 0 to 4294967295"),
@@ -45,14 +52,15 @@ REFUSED = {
     "monitor=val/f1": ("mode", "fix: set mode=max or mode=min"),
     "monitor=val/xloss": ("monitor", "validation logs val/accuracy, val/f1, val/loss"),
     "monitor=train/loss": ("monitor", "nothing logs the monitored metric train/loss"),
-    "logger=tensorbord": ("logger", "known are csv, tensorboard, wandb, mlflow"),
+    "logger=tensorbord": ("logger", "fix: logger=tensorboard"),
+    "logger=comet": ("logger", "known are csv, tensorboard, wandb, mlflow\n  fix: name one of them, or a list"),
     "task.target=foo": ("task.target", "expected single or multi or regression"),
     "task.max_length=0": ("task", "expected 1 <= min_length <= max_length, got 1 and 0"),
     "task.min_length=300": ("task", "expected 1 <= min_length <= max_length, got 300 and 256"),
     "task.max_length=long": ("task.max_length", "expected a whole number"),
     "backbone.kind=foo": ("backbone.kind", "the kinds are scratch and pretrained"),
-    "backbone.hidden_size=17": ("backbone.hidden_size", "hidden_size 17 does not fit 4 heads"),
-    "backbone.dropout=2": ("backbone.dropout", "expected 0.0 to 0.99, got 2"),
+    "backbone.hidden_size=17": ("backbone", "hidden_size, got 17: choose one that 8 divides"),
+    "backbone.dropout=2": ("backbone.dropout", "expected a number from 0 to 0.99"),
     "backbone=scrach": ("backbone", "fix: backbone=scratch"),
     "model=other": ("model", "there are mymodel"),
     "experiment=smok": ("experiment", "fix: experiment=smoke"),
@@ -78,6 +86,10 @@ def test_a_setting_that_cannot_be_is_refused(project, override):
     assert "  fix: " in ended.err
     assert "Traceback" not in ended.err
     assert not project.finished()
+
+
+def test_a_key_of_the_person_s_own_may_be_referred_to(project):
+    assert project.train("+size=8", "backbone.hidden_size=${size}").code == 0
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "trainer.max_epochs=abc", "patience=0", "trainer.max_epoch=3"])

@@ -66,7 +66,8 @@ def test_a_fault_in_the_rows_ends_the_run_before_training(project, file, content
 def test_several_bad_rows_are_told_at_once(project):
     ended = project.train(project.rows(train_tsv="alone\n" + SOUND + "a\tb\tc\n\0\tmusic\n"))
     assert ended.code == 7
-    assert "error: 2 rows of the data cannot be used. [rows/train.tsv:42]" in ended.err
+    assert "error: 3 rows of the data cannot be used. [rows/train.tsv:1]" in ended.err
+    assert "    rows/train.tsv:1: expected a label, got none" in ended.err
     assert "    rows/train.tsv:43: expected text, got a NUL" in ended.err
 
 

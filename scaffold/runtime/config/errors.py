@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -20,7 +19,7 @@ from omegaconf.errors import (
 from yaml import YAMLError
 from yaml.error import MarkedYAMLError
 
-from scaffold.errors import ConfigError, ScaffoldError, Where, listed, shown
+from scaffold.errors import ConfigError, ScaffoldError, Where, listed, nearest, shown
 
 CONFIG_EXCEPTIONS = (HydraException, OmegaConfBaseException, YAMLError)
 
@@ -36,13 +35,6 @@ def config_error(error: BaseException) -> ScaffoldError:
                 return translate(inner)
     what, _, rest = str(error).strip().partition("\n")
     return ConfigError(what or type(error).__name__, fix=" ".join(rest.split()) or "see the files of conf/")
-
-
-def near(name: str, names: Iterable[Any]) -> str | None:
-    """Return the name that `name` was probably meant to be."""
-    options = [str(other) for other in names]
-    same = next((option for option in options if option.casefold() == name.casefold()), None)
-    return same or next(iter(difflib.get_close_matches(name, options, n=1)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -66,12 +58,12 @@ def _yaml_error(error: MarkedYAMLError) -> ConfigError:
 def _option_error(error: MissingConfigException) -> ConfigError:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     options = list(error.options or [])
-    near_by = near(name, options)
-    chosen = near_by or (options[0] if options else None)
+    near = nearest(name, options)
+    choice = f"name one of them, {group}=…" if options else "name a file of conf/, without .yaml"
     return ConfigError(
         f"there is no {shown(name)} in conf/{group}",
         because=f"there are {listed(options)}" if options else str(error).strip().partition("\n")[0],
-        fix=f"{group}={chosen}" if chosen else "name a file of conf/, without .yaml",
+        fix=f"{group}={near}" if near else choice,
         where=Where(key=group or None),
         code="config.option",
     )
@@ -89,12 +81,13 @@ def _override_error(error: OverrideParseException) -> ConfigError:
 def _key_error(error: ConfigAttributeError | ConfigKeyError) -> ConfigError:
     parent, key = error.parent_node, f"{error.full_key or error.key}"
     names = [str(name) for name in parent if name != "hydra"] if OmegaConf.is_dict(parent) else []
-    near_by = near(str(error.key), names)
-    path = f"{key.removesuffix(str(error.key))}{near_by}"
+    near = nearest(error.key, names)
+    path = f"{key.removesuffix(str(error.key))}{near}"
+    own = f"write +{key}=… to add it" if "." in key else f"write {key} into conf/train.yaml if it is your own"
     return ConfigError(
         f"the config has no key {shown(key)}",
         because=f"there are {listed(names, 20)}" if names else _first_line(error),
-        fix=f"did you mean {path}?" if near_by else f"write +{key}=… to add it",
+        fix=f"did you mean {path}?" if near else own,
         where=Where(key=key),
         code="config.key",
     )

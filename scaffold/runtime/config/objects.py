@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
@@ -18,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.config.errors import CONFIG_EXCEPTIONS, config_error, near
+from scaffold.errors import ConfigError, Where, listed, nearest, shown
+from scaffold.runtime.config.arguments import missing, parameters_of, refuse_arguments, unknown
+from scaffold.runtime.config.errors import CONFIG_EXCEPTIONS, config_error
 
 # where a class may be defined: a module re-exports whatever it imports (torch.optim.optimizer.functools), so both the
 # written name and the home of what it leads to are checked
@@ -92,6 +92,7 @@ def plain(config: DictConfig, key: str) -> dict[str, Any]:
             fix=f"choose a file of conf/{key}/ in the defaults list of conf/train.yaml",
             where=Where(key=key),
         )
+    _refuse_truth_keys(data, key)
     return data  # type: ignore[return-value]
 
 
@@ -155,13 +156,6 @@ def instantiate(config: Any, key: str = "", extra: Iterable[str] = (), **injecte
     return _built(config, key, extra, injected)
 
 
-def check_arguments(target: Callable[..., Any], names: Iterable[str], key: str) -> None:
-    """Raise ConfigError for every name that `target` does not take and every one that it needs and does not get."""
-    names = list(names)
-    parameters = _parameters(target)
-    _report(target, _unknown(parameters, names), _missing(parameters, names), key, parameters)
-
-
 def project_packages(folder: str | Path = ".") -> tuple[str, ...]:
     """Return the packages that lie in a folder; names of libraries are left out."""
     found = (file.parent.name for file in Path(folder).glob("*/__init__.py"))
@@ -169,6 +163,20 @@ def project_packages(folder: str | Path = ".") -> tuple[str, ...]:
 
 
 # Sections
+
+
+def _refuse_truth_keys(node: Any, path: str) -> None:
+    """Raise ConfigError for a key that YAML took for a truth value."""
+    for name, value in _children(node):
+        if isinstance(node, dict) and isinstance(name, bool):
+            raise ConfigError(
+                f"{path} has the key {str(name).lower()}, which is no text",
+                because="YAML reads the words yes, no, on, off, true and false as truth values",
+                fix="quote it, for example 'on': …",
+                where=Where(key=path),
+                code="config.key",
+            )
+        _refuse_truth_keys(value, f"{path}.{name}" if isinstance(node, dict) else f"{path}[{name}]")
 
 
 def _visited(node: Any, path: str) -> Iterator[str]:
@@ -254,14 +262,14 @@ def _module(name: str) -> ModuleType | None:
 
 def _not_found(target: str, key: str, parent: Any, part: str) -> ConfigError:
     if parent is None:
-        because, near_by = f"there is no package {shown(target.partition('.')[0])}", None
+        because, near = f"there is no package {shown(target.partition('.')[0])}", None
     else:
-        near_by = near(part, [name for name in dir(parent) if not name.startswith("_")])
+        near = nearest(part, [name for name in dir(parent) if not name.startswith("_")])
         because = f"{getattr(parent, '__name__', parent)} has no {part}"
     return ConfigError(
         f"there is no {shown(target)}",
         because=because,
-        fix=f"did you mean {target.replace(part, near_by)}?" if near_by else "correct the name, or install its package",
+        fix=f"did you mean {target.replace(part, near)}?" if near else "correct the name, or install its package",
         where=_place(key),
         code="config.target",
     )
@@ -282,10 +290,10 @@ def _check(node: Any, key: str, extra: tuple[str, ...], injected: Mapping[str, A
 
 
 def _check_call(target: Any, node: Mapping[str, Any], key: str, injected: Mapping[str, Any]) -> None:
-    parameters = _parameters(target)
+    parameters = parameters_of(target)
     given = [name for name in node if name not in SPECIAL]
-    needed = [] if node.get("_partial_") else _missing(parameters, [*given, *injected], len(node.get("_args_", ())))
-    _report(target, _unknown(parameters, given), needed, key, parameters)
+    lacking = [] if node.get("_partial_") else missing(parameters, [*given, *injected], len(node.get("_args_", ())))
+    refuse_arguments(target, unknown(parameters, given), lacking, key)
 
 
 def _children(node: Any) -> list[tuple[Any, Any]]:
@@ -305,49 +313,7 @@ def _built(node: Any, key: str, extra: tuple[str, ...], injected: Mapping[str, A
         return node
     target = locate(node["_target_"], key, extra)
     given = {name: value for name, value in node.items() if name not in SPECIAL}
-    offered = {name: value for name, value in injected.items() if name not in _unknown(_parameters(target), injected)}
+    surplus = unknown(parameters_of(target), injected)
+    offered = {name: value for name, value in injected.items() if name not in surplus}
     make = functools.partial(target, *node.get("_args_", ()), **{**offered, **given})
     return make if node.get("_partial_") else make()
-
-
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(target).parameters
-    except (TypeError, ValueError):  # a class written in C does not say
-        return inspect.signature(lambda *_args, **_names: None).parameters
-
-
-def _unknown(parameters: Mapping[str, inspect.Parameter], names: Iterable[str]) -> list[str]:
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return []
-    named = {name for name, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-    return [name for name in names if name not in named]
-
-
-def _missing(parameters: Mapping[str, inspect.Parameter], names: Iterable[str], positional: int = 0) -> list[str]:
-    needed = [
-        name
-        for name, one in parameters.items()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-    ]
-    return [name for name in needed[positional:] if name not in set(names)]
-
-
-def _report(
-    target: Any, unknown: list[str], missing: list[str], key: str, parameters: Mapping[str, inspect.Parameter]
-) -> None:
-    name = getattr(target, "__qualname__", str(target))
-    problems = [f"{name} takes no argument {shown(argument)}" for argument in unknown]
-    problems += [f"{name} needs the argument {argument}" for argument in missing]
-    if not problems:
-        return
-    first = (unknown or missing)[0]
-    near_by = near(first, parameters) if unknown else None
-    place = f"{key}.{first}".lstrip(".")
-    raise ConfigError(
-        problems[0],
-        because=f"it takes {listed(parameters, 20) or 'none'}",
-        fix=f"did you mean {near_by}?" if near_by else f"{'remove' if unknown else 'set'} {place}",
-        where=Where(key=place),
-        code="config.argument",
-    ).with_details(problems[1:])

@@ -9,13 +9,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import lightning.pytorch as pl
-from omegaconf import DictConfig, OmegaConf
-
 from scaffold.errors import ConfigError, Where, shown
-from scaffold.runtime.config.objects import check_arguments, plain
+from scaffold.runtime.config.arguments import check_arguments
 
 T = TypeVar("T")
+QUOTE = "quote it if a text is meant: YAML reads the words yes, no, on and off as truth values"
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}
 
 
@@ -32,37 +30,6 @@ class Range:
 
 Positive = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]
-
-
-RUN_TYPES = {
-    "seed": Annotated[int, Range(0, 2**32 - 1)],
-    "monitor": str | None,
-    "mode": Literal["max", "min"] | None,
-    "patience": Positive | None,
-    "logger": str | list[str] | None,
-    "run_dir": str,
-    "resume": str | None,
-    "allow": list[str] | None,
-}
-# narrower than Lightning declares them: it fails late, or not at all, at what is left out here; and two of our own
-TRAINER_TYPES = {
-    "max_epochs": Positive | Literal[-1] | None,
-    "max_steps": Positive | Literal[-1],
-    "accumulate_grad_batches": Positive,
-    "gradient_clip_val": Annotated[float, Range(0)] | None,
-    "callbacks": list[Any] | None,
-    "compile": bool | None,
-}
-
-
-def check_run(config: DictConfig) -> None:
-    """Raise ConfigError for what a run could not be started with, before anything is written."""
-    own = OmegaConf.masked_copy(config, [key for key in RUN_TYPES if key in config])
-    check_types(RUN_TYPES, OmegaConf.to_container(own, resolve=True), "")  # type: ignore[arg-type]
-    arguments = plain(config, "trainer")
-    check_arguments(pl.Trainer, [name for name in arguments if name not in TRAINER_TYPES], "trainer")
-    written = {name: value for name, value in arguments.items() if not _is_built(value)}
-    check_types(get_type_hints(pl.Trainer.__init__) | TRAINER_TYPES, written, "trainer")
 
 
 def read_settings(cls: type[T], values: Mapping[str, Any], key: str) -> T:
@@ -93,10 +60,11 @@ def check_types(types: Mapping[str, Any], values: Mapping[str, Any], key: str) -
     keys = {name: f"{key}.{name}".lstrip(".") for name in wrong}
     found = {name: "null" if values[name] is None else shown(values[name]) for name in wrong}
     first, *others = wrong
+    is_word = isinstance(values[first], bool) and fits("", wrong[first])
     raise ConfigError(
         f"{keys[first]} cannot be {found[first]}",
         because=f"expected {described(wrong[first])}",
-        fix=f"set {keys[first]} to such a value",
+        fix=QUOTE if is_word else f"set {keys[first]} to such a value",
         where=Where(key=keys[first]),
         code="config.value",
     ).with_details([f"{keys[name]} cannot be {found[name]}: expected {described(wrong[name])}" for name in others])
@@ -111,12 +79,25 @@ def simple_types(hints: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def argument_types(cls: type[Any]) -> dict[str, Any]:
-    """Return the simple types that the arguments of a class's constructor are annotated with."""
+def read_values(cls: type[Any], arguments: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return arguments for a class, whole numbers as floats where its constructor is annotated with floats alone.
+
+    Errors: ConfigError for values that are not of the simple types that it is annotated with.
+    """
     try:
-        return simple_types(get_type_hints(cls.__init__))
+        hints = get_type_hints(cls.__init__)
     except NameError:  # a name that is imported for type checkers only
-        return {}
+        return dict(arguments)
+    check_types(simple_types(hints), arguments, key)
+    return {name: _as_float(value, _members(hints.get(name))) for name, value in arguments.items()}
+
+
+def _as_float(value: Any, members: tuple[Any, ...]) -> Any:
+    if type(value) is int and float in members and int not in members:
+        return float(value)
+    if isinstance(value, list) and any(get_args(member)[:1] == (float,) for member in members):
+        return [_as_float(item, (float,)) for item in value]
+    return value
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -152,14 +133,10 @@ def described(hint: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(described(member) for member in arguments if member is not Path))
     if origin is Literal:
-        return " or ".join(map(str, arguments))
+        return " or ".join(dict.fromkeys(map(str, arguments)))
     if isinstance(origin, type):
         return "keys with values" if issubclass(origin, Mapping) else "a list"
     return WORDS.get(hint) or str(getattr(hint, "__name__", hint))
-
-
-def _is_built(value: Any) -> bool:
-    return isinstance(value, dict) and "_target_" in value
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -58,11 +58,14 @@ class ImageFolder(Listing):
                 count += 1
                 yield {"path": str(root.name / inside / name), "label": inside.parts[0] if inside.parts else None}
         if not count:
+            archives = sorted(path.glob(f"*{ARCHIVE}"))
             raise file_error(
                 path,
                 "The folder holds no images.",
                 because=f"expected files that end in {listed(SUFFIXES, 20)}",
-                fix="name a folder with such files, in one folder for each label",
+                fix=f"did you mean {archives[0]}?"
+                if archives
+                else "name a folder with such files, in one folder for each label",
             )
 
 
@@ -96,6 +99,7 @@ class ImageFile(Sample):
     """
 
     formats: ClassVar[Mapping[str, Any]] = {ARCHIVE: Archive(), FOLDER: ImageFolder()}
+    label_help: ClassVar[str] = "put the images of each label into a folder of its name, or see to data.columns"
 
     path: str
 

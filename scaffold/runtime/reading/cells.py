@@ -43,9 +43,7 @@ def load_object(text: str) -> dict[str, Any]:
     except BadRow:
         raise
     except json.JSONDecodeError as problem:
-        raise BadRow(
-            f"expected a JSON object, got text that is none: {problem.msg} at column {problem.colno}"
-        ) from None
+        raise _no_json(problem) from None
     except RecursionError:
         raise _too_deep() from None
     except ValueError:
@@ -57,6 +55,15 @@ def load_object(text: str) -> dict[str, Any]:
     if "\\u" in text:
         _refuse_half_characters(found)
     return found
+
+
+def _no_json(problem: json.JSONDecodeError) -> BadRow:
+    wrong = f"{problem.msg.removesuffix(' at')} at column {problem.colno}"
+    if problem.doc.lstrip().startswith("["):
+        wrong = "it begins a list; write its objects one a line, without brackets and commas around them"
+    elif problem.pos >= len(problem.doc.rstrip()) or problem.msg.startswith("Unterminated"):
+        wrong = "it ends too early"
+    return BadRow(f"expected a JSON object, got text that is none: {wrong}", below=problem.lineno - 1)
 
 
 def _too_deep() -> BadRow:

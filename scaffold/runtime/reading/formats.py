@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from scaffold.errors import ConfigError, Where, listed, shown
+from scaffold.errors import ConfigError, Where, listed, nearest, shown
 from scaffold.runtime.reading.cells import load_object, split_commas, split_tabs
 from scaffold.runtime.reading.lines import MAX_ROW_BYTES, Line, file_error, open_data, text_of
-from scaffold.runtime.samples import BadRow, Sample
+from scaffold.runtime.samples import BLANKS, BadRow, Sample
 
 Decode = Callable[[bytes], Sample]
 COLUMNS_KEY = "data.columns"
 CONVERT = "unpack, convert or rename the file"
+# what columns are often called: with one of our own names beside them, they are a header
+TITLES = {"category", "class", "id", "intent", "label", "labels", "sentence", "source", "target", "text", "title"}
+PARTED = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Schema:
         others = {key: name for key, name in self.sample_type.aliases.items() if name in free and key not in ours}
         return {str(key): name for key, name in ours.items()} | others
 
-    def missing(self, ours: Mapping[str, str], columns: Iterable[str]) -> list[str]:
+    def missing(self, ours: dict[str, str], columns: Iterable[str]) -> list[str]:
         """Return the columns that a row cannot do without and that are not among those of a file or row."""
         there = {ours.get(column) for column in columns}
-        return [column for column, name in ours.items() if name not in there and name in self.must_have]
+        # backwards, so that of a name the column wins and not its alias, which comes later
+        absent = {name: column for column, name in reversed(ours.items()) if name not in there}
+        return [column for name, column in reversed(absent.items()) if name in self.must_have]
 
     def by_position(self) -> tuple[str, ...]:
         """Return our names in the order of the columns; what has no position fills the free ones in order.
@@ -141,7 +145,8 @@ class Tsv(Format):
         """Return what makes a sample of a line; raises ConfigError where the columns leave a position open."""
         names = schema.by_position()
         needed = [place for place, column in enumerate(names) if column in schema.must_have]
-        return _Columns(schema, split_tabs, names, max(needed, default=0) + 1)
+        titles = TITLES.union(*(map(str.casefold, found) for found in (names, schema.sample_type.aliases)))
+        return _Columns(schema, split_tabs, names, max(needed, default=0) + 1, frozenset(titles))
 
 
 class Csv(Format):
@@ -195,11 +200,11 @@ def format_of(name: str | Path, formats: Mapping[str, Format] = FORMATS, fix: st
     if suffix in formats:
         return formats[suffix]
     known = [suffix for suffix in formats if suffix != FOLDER]
-    near = get_close_matches(suffix, known, n=1)
+    near = nearest(suffix, known)
     raise file_error(
         name,
         f"Files of the kind {shown(suffix)} cannot be read." if suffix else "A data file needs a suffix.",
-        because=f"expected one of {listed(known)}" + (f"; did you mean {near[0]}?" if near else ""),
+        because=f"expected one of {listed(known)}" + (f"; did you mean {near}?" if near else ""),
         fix=fix,
     )
 
@@ -213,19 +218,39 @@ def sound(row: Line) -> str:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Makes a sample of a row whose values stand in a fixed order; the last ones may be left out."""
+    """Makes a sample of a row whose values stand in a fixed order; the last ones may be left out.
+
+    titles: the words of a header, where a file should have none.
+    """
 
     schema: Schema
     split: Callable[[str], Sequence[str]]
     names: tuple[str, ...]
     at_least: int
+    titles: frozenset[str] = frozenset()
 
     def __call__(self, raw: bytes) -> Sample:
         values = self.split(text_of(raw))
         if not self.at_least <= len(values) <= len(self.names):
             some = "" if self.at_least == len(self.names) else f"{self.at_least} to "
-            raise BadRow(f"expected {some}{len(self.names)} columns ({listed(self.names)}), got {len(values)}")
-        return self.schema.sample(dict(zip(self.names, values, strict=False)))
+            got = f"{len(values)}" + (", the last one empty" if len(values) > 1 and not values[-1].strip() else "")
+            raise BadRow(f"expected {some}{len(self.names)} columns ({listed(self.names)}), got {got}")
+        if self.titles and len(values) > 1 and self._is_header(values):
+            raise BadRow(f"expected a row, got the header {listed(map(shown, values))}: a TSV file has none")
+        try:
+            return self.schema.sample(dict(zip(self.names, values, strict=False)))
+        except BadRow as problem:
+            if problem.fix != BLANKS:
+                raise
+            raise BadRow(f"{problem}; the columns are {listed(self.names)}", fix=BLANKS) from None
+
+    def _is_header(self, values: Sequence[str]) -> bool:
+        # the last one first: it is mostly a label, and short
+        if values[-1].strip(' "').casefold() not in self.titles:
+            return False
+        words = [value.strip(' "').casefold() for value in values]
+        own = any(word == name.casefold() for word, name in zip(words, self.names, strict=False))
+        return own and self.titles.issuperset(words)
 
 
 @dataclass(frozen=True)
@@ -233,13 +258,14 @@ class _Objects:
     """Makes a sample of a JSON object; `ours` holds our name of each key."""
 
     schema: Schema
-    ours: Mapping[str, str]
+    ours: dict[str, str]
 
     def __call__(self, raw: bytes) -> Sample:
         found = load_object(text_of(raw))
         surplus = [key for key in found if key not in self.ours]
         if surplus and not self.schema.carry:
-            raise BadRow(f"expected only the keys {listed(self.ours)}, got {listed(map(shown, surplus))} too")
+            got = listed(map(shown, surplus))
+            raise BadRow(f"expected only the keys {listed(self.ours)}, got {got} too", fix=_carry(surplus))
         missing = self.schema.missing(self.ours, found)
         if missing:
             raise BadRow(f"expected the keys {listed(self.ours)}, got no {listed(map(shown, missing))}")
@@ -279,12 +305,14 @@ def _joined(first: Line, ahead: deque[Line], lines: Iterator[Line], max_bytes: i
 
 
 def _fitted(schema: Schema, header: list[str], name: str) -> tuple[str, ...]:
+    _check_commas(header, name)
     ours = schema.by_key()
     counts = Counter(ours.get(column, (column,)) for column in header)  # a tuple is none of our names
     twice = dict.fromkeys(column for column in header if counts[ours.get(column, (column,))] > 1)
     missing = schema.missing(ours, header)
     surplus = [column for column in header if column not in ours]
     clash = [column for column in surplus if column in schema.names]
+    which = f"say in {COLUMNS_KEY} which column is which, for example {COLUMNS_KEY}.{schema.names[0]}=<column>"
     if twice:
         wrong = f"{listed(map(shown, twice))} twice"
     elif missing:
@@ -299,16 +327,31 @@ def _fitted(schema: Schema, header: list[str], name: str) -> tuple[str, ...]:
         name,
         "The header does not name the expected columns.",
         because=f"expected {listed(map(shown, ours))}, got {wrong}",
-        fix=f"carry it along with +{COLUMNS_KEY}.{surplus[0]}={surplus[0]}, or take it out of the file"
-        if surplus and not missing
-        else f"say in {COLUMNS_KEY} which column is which, for example {COLUMNS_KEY}.{schema.names[0]}=<column>",
+        fix=_carry(surplus) if surplus and not missing else f"{which}; a file without a header needs one",
         line=1,
     )
 
 
+def _carry(surplus: Sequence[str]) -> str:
+    settings = " ".join(f"+{COLUMNS_KEY}.{name}={name}" for name in surplus)
+    return f"carry {'them' if len(surplus) > 1 else 'it'} along with {settings}, or take it out of the file"
+
+
+def _check_commas(header: list[str], name: str) -> None:
+    sign = next((sign for sign in PARTED if len(header) == 1 and sign in header[0]), None)
+    if sign:
+        raise file_error(
+            name,
+            f"The columns of the file are parted by {PARTED[sign]}.",
+            because=f"expected commas, as in every CSV file, got {shown(header[0])}",
+            fix="write it with commas" + (", or name it .tsv and take its header out" if sign == "\t" else ""),
+            line=1,
+        )
+
+
 def _nearest(column: str, surplus: list[str]) -> str:
-    near = get_close_matches(column, surplus, n=1)
-    return f"; is {shown(near[0])} meant?" if near else ""
+    near = nearest(column, surplus)
+    return f"; is {shown(near)} meant?" if near else ""
 
 
 def _column_error(because: str) -> ConfigError:

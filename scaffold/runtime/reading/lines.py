@@ -7,19 +7,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from scaffold.errors import DataError, EnvironmentFault, Where, shown
+from scaffold.errors import DataError, EnvironmentFault, UsageError, Where, shown
 from scaffold.runtime.samples import BadRow
 
 MAX_ROW_BYTES = 1 << 20
 UTF8_BOM = b"\xef\xbb\xbf"
 EMPTY = (b"\n", b"\r\n")
-UNPACK = {
-    b"\x1f\x8b": "gunzip",
-    b"BZh": "bunzip2",
-    b"PK\x03\x04": "unzip",
-    b"\xfd7zXZ": "unxz",
-    b"(\xb5/\xfd": "unzstd",
+# how a file begins that is no text -> what it is, and what to do with it
+KINDS = {
+    b"\x1f\x8b": ("is compressed", "unpack it first, for example with gunzip"),
+    b"BZh": ("is compressed", "unpack it first, for example with bunzip2"),
+    b"\xfd7zXZ": ("is compressed", "unpack it first, for example with unxz"),
+    b"(\xb5/\xfd": ("is compressed", "unpack it first, for example with unzstd"),
+    b"PK\x03\x04": ("is compressed, or a spreadsheet", "unpack it first with unzip, or save the spreadsheet as CSV"),
+    b"PAR1": ("is Parquet", 'write it as JSONL: pandas.read_parquet(FILE).to_json(NEW, orient="records", lines=True)'),
+    b"version https://git-lfs": ("is not here: this is what Git LFS keeps in its place", "run git lfs pull"),
 }
+UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
 class Line(NamedTuple):
@@ -41,7 +45,7 @@ def open_data(path: Path, *, regular: bool = False) -> IO[bytes]:
             raise file_error(path, "The data must be a file that can be read twice.", fix="write it to a file first")
         return path.open("rb")
     except FileNotFoundError:
-        raise file_error(path, "The data file does not exist.", fix="check its path") from None
+        raise no_file(path, "The data file does not exist.", fix="check its path") from None
     except OSError as problem:
         raise EnvironmentFault(
             "The data file cannot be read.",
@@ -54,6 +58,11 @@ def open_data(path: Path, *, regular: bool = False) -> IO[bytes]:
 def file_error(path: str | Path, what: str, *, fix: str, because: str = "", line: int | None = None) -> DataError:
     """Return the error of a file that is unfit as a whole."""
     return DataError(what, because=because, fix=fix, where=Where(file=str(path), line=line), code="data.file")
+
+
+def no_file(path: str | Path, what: str, *, fix: str) -> UsageError:
+    """Return the error of a path that leads nowhere: nothing is wrong with rows that nobody found."""
+    return UsageError(what, fix=fix, where=Where(file=str(path)), code="usage.no-file")
 
 
 def cut_lines(handle: IO[bytes], name: str, max_bytes: int = MAX_ROW_BYTES) -> Iterator[Line]:
@@ -114,15 +123,16 @@ def _drain(handle: IO[bytes], max_bytes: int) -> int:
 
 
 def _check_start(first: bytes, name: str) -> None:
-    for magic, command in UNPACK.items():
+    for magic, (kind, fix) in KINDS.items():
         if first.startswith(magic):
-            raise file_error(name, "The data file is compressed.", fix=f"unpack it first, for example with {command}")
+            raise file_error(name, f"The data file {kind}.", fix=fix)
     if first.startswith((b"\xff\xfe", b"\xfe\xff")) or first.count(b"\0") > max(1, len(first) // 3):
+        code = "UTF-32" if first.startswith(UTF_32) else "UTF-16"
         raise file_error(
             name,
-            "The data file is not UTF-8 text; it looks like UTF-16.",
+            f"The data file is not UTF-8 text; it looks like {code}.",
             because=f"it begins with {shown(first[:8])}",
-            fix="convert it, for example with iconv -f UTF-16 -t UTF-8",
+            fix=f"convert it, for example with iconv -f {code} -t UTF-8",
         )
     if b"\r" in first.rstrip(b"\r") and not first.endswith(b"\n"):
         raise file_error(

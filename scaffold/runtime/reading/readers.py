@@ -1,4 +1,4 @@
-"""From what `data.path` names to the rows of each split: folders, files, or one file that is divided."""
+"""From what `data.path` names to the rows of each split: folders, files, or one file that is to be divided."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from scaffold.errors import ConfigError, DataError, Where, listed, shown
+from scaffold.errors import ConfigError, Where, listed, shown
 from scaffold.runtime.reading.conll import Conll
 from scaffold.runtime.reading.formats import FOLDER, FORMATS, Format, Schema, format_of, register_format
-from scaffold.runtime.reading.lines import file_error
+from scaffold.runtime.reading.lines import file_error, no_file
 from scaffold.runtime.reading.rows import Finding, Rows, bad_rows, read_rows, stream_rows
-from scaffold.runtime.sampler import shuffled
 
 __all__ = [
     "Finding",
@@ -24,8 +21,8 @@ __all__ = [
     "format_of",
     "read_rows",
     "register_format",
-    "split_rows",
     "stream_rows",
+    "unread",
 ]
 
 register_format(".conll", Conll())
@@ -53,7 +50,7 @@ def find_splits(path: DataPath, own: Mapping[str, Format] | None = None) -> dict
     folder = Path(path)
     if not folder.is_dir():
         if not folder.exists():
-            raise file_error(folder, "The data does not exist.", fix=f"check {PATH_KEY}")
+            raise no_file(folder, "The data does not exist.", fix=f"check {PATH_KEY}")
         form = formats.get(folder.suffix.lower())
         splits = form.splits(folder) if form else ()
         return {split: [folder] for split in splits or (WHOLE,)}
@@ -76,34 +73,13 @@ def find_splits(path: DataPath, own: Mapping[str, Format] | None = None) -> dict
     return {split: found[split] for split in dict.fromkeys(NAMES.values()) if split in found}
 
 
-def split_rows(rows: Rows, fractions: Mapping[str, float], seed: int = 0) -> dict[str, Rows]:
-    """Divide rows at random but always alike; each split gets at least one row and keeps the order of the file."""
-    if not fractions or min(fractions.values()) <= 0 or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise ConfigError(
-            "The data cannot be divided so.",
-            because=f"expected fractions above 0 that add up to 1, got {shown(dict(fractions))}",
-            fix="set data.split, for example to {train: 0.8, validation: 0.1, test: 0.1}",
-            where=Where(key="data.split"),
-        )
-    if len(rows) < len(fractions):
-        raise DataError(
-            "There are too few rows to divide.",
-            because=f"expected at least one row for each of {listed(fractions)}, got {len(rows)}",
-            fix="add rows",
-            where=Where(file=str(rows.files[0])),
-            code="data.splits",
-        )
-    edges = _edges(list(fractions.values()), len(rows))
-    order = shuffled(len(rows), seed)
-    parts = zip(fractions, edges, edges[1:], strict=False)
-    return {name: rows.take(np.sort(order[begin:end])) for name, begin, end in parts}
-
-
-def _edges(fractions: list[float], count: int) -> list[int]:
-    sizes = [max(1, round(count * fraction)) for fraction in fractions]
-    # the largest split bears what rounding leaves over
-    sizes[sizes.index(max(sizes))] += count - sum(sizes)
-    return [sum(sizes[:place]) for place in range(len(sizes) + 1)]
+def unread(path: DataPath, split: str) -> list[str]:
+    """Return what lies in a data folder under the name of a split, for when none of it is a file of rows."""
+    if isinstance(path, Mapping) or not Path(path).is_dir():
+        return []
+    words = [name for name, meant in NAMES.items() if meant == split]
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in Path(path).iterdir())
+    return [shown(name) for name in names if re.split(r"[._/-]", name.casefold())[0] in words]
 
 
 def _named_splits(

@@ -7,30 +7,46 @@ import os
 import weakref
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from scaffold.errors import DataError, Where
+from scaffold.errors import DataError, Where, shown
 from scaffold.runtime.reading.formats import Decode, Format, Schema
 from scaffold.runtime.reading.lines import Line, cut_lines, file_error, without_empty
 from scaffold.runtime.samples import BadRow, Origin, Sample
 
 OnBadRow = Literal["error", "skip"]
+BAD_ROWS = "data.rows"
+ROW_ID = " (id "
 MOST_FINDINGS = 20
+MOST_ALIKE = 4
+MEND = "mend these lines, or leave them out with data.on_bad_row=skip"
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
 
 
 class Finding(NamedTuple):
-    """What is wrong with one row, and where it stands."""
+    """What is wrong with one row, and where it stands; `fix` where more than mending the row would help."""
 
     origin: Origin
     message: str
+    fix: str = ""
+
+    @classmethod
+    def of(cls, problem: BadRow, origin: Origin, row_id: object = None) -> Finding:
+        """Return what was raised for a row, with the row's id, where it has one."""
+        return cls(replace(origin, line=origin.line + problem.below), with_id(problem, row_id), problem.fix)
+
+
+def with_id(problem: BadRow, row_id: object) -> str:
+    """Return what is wrong with a row, and the row's id, where it has one."""
+    return str(problem) if row_id is None else f"{problem}{ROW_ID}{shown(row_id)})"
 
 
 class Rows(Sequence[Sample]):
@@ -69,6 +85,11 @@ class Rows(Sequence[Sample]):
         return self._table.origin(int(self._positions[operator.index(index)]))
 
     @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """The places of the rows among all sound ones of their files."""
+        return self._positions
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that the rows come from."""
         return tuple(source.path for source in self._table.sources)
@@ -82,9 +103,17 @@ def read_rows(files: Sequence[str | Path], schema: Schema, on_bad_row: OnBadRow 
 
     Raises one DataError with the first 20 bad rows, or lists them all in `skipped`; raises too where nothing is left.
     """
+    most = MOST_FINDINGS if on_bad_row == "error" else None
+    rows = scan_rows(files, schema, most)
+    if rows.skipped and (most is not None or not rows):
+        raise bad_rows(rows.skipped, most)
+    return rows
+
+
+def scan_rows(files: Sequence[str | Path], schema: Schema, most: int | None) -> Rows:
+    """Return the rows up to the bad one that makes `most` of them, with the bad ones in `skipped`."""
     table = _Table()
     findings: list[Finding] = []
-    most = MOST_FINDINGS if on_bad_row == "error" else None
     for path in map(Path, files):
         before = len(table.offsets)
         found = table.scan(path, schema, None if most is None else most - len(findings))
@@ -93,25 +122,40 @@ def read_rows(files: Sequence[str | Path], schema: Schema, on_bad_row: OnBadRow 
         findings.extend(found)
         if len(findings) == most:
             break
-    if findings and (most is not None or not table.offsets):
-        raise bad_rows(findings, most)
     return Rows(table, np.arange(len(table.offsets)), findings)
 
 
 def bad_rows(findings: Sequence[Finding], most: int | None = MOST_FINDINGS) -> DataError:
     """Return the one error that lists bad rows, with the place of the first."""
-    (file, line), message = (findings[0].origin.file, findings[0].origin.line), findings[0].message
+    first, fixes = findings[0], {finding.fix for finding in findings}
     count = "At least " * (len(findings) == most) + f"{len(findings)} row{'s' * (len(findings) > 1)}"
     problem = DataError(
         f"{count} of the data cannot be used.",
-        because=message,
-        fix="mend these lines, or leave them out with data.on_bad_row=skip",
-        where=Where(file=file, line=line),
-        code="data.rows",
+        because=first.message,
+        fix=(fixes.pop() if len(fixes) == 1 else "") or MEND,
+        where=Where(file=first.origin.file, line=first.origin.line),
+        code=BAD_ROWS,
     )
-    shown = findings[:MOST_FINDINGS] if len(findings) > 1 else []
-    problem.with_details([f"{origin}: {message}" for origin, message in shown])
+    problem.with_details(lines_of(findings[:MOST_FINDINGS]) if len(findings) > 1 else [])
     return problem
+
+
+def lines_of(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding; of five or more alike in a file, the first three and how many follow."""
+    counts, seen, lines = Counter(map(_kind, findings)), Counter[tuple[str, str]](), list[str]()
+    for finding in findings:
+        kind = _kind(finding)
+        seen[kind] += 1
+        rest = counts[kind] - MOST_ALIKE + 1
+        if rest <= 1 or seen[kind] < MOST_ALIKE:
+            lines.append(f"{finding.origin}: {finding.message}")
+        elif seen[kind] == MOST_ALIKE:
+            lines.append(f"{finding.origin.file}: {rest} more like it")
+    return lines
+
+
+def _kind(finding: Finding) -> tuple[str, str]:
+    return finding.origin.file, finding.message.rpartition(ROW_ID)[0] or finding.message
 
 
 def stream_rows(
@@ -137,7 +181,7 @@ def _stream(handle: IO[bytes], schema: Schema, form: Format, name: str) -> Itera
         try:
             sample = _decoded(row, decode)
         except BadRow as problem:
-            yield Finding(Origin(name, row.number + problem.below), str(problem))
+            yield Finding.of(problem, origin)
         else:
             sample.origin = origin
             yield sample
@@ -218,7 +262,7 @@ class _Table:
                 try:
                     _decoded(row, decode)
                 except BadRow as problem:
-                    findings.append(Finding(Origin(str(path), row.number + problem.below), str(problem)))
+                    findings.append(Finding.of(problem, Origin(str(path), row.number)))
                     if len(findings) == most:
                         break
                 else:
