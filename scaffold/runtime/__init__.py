@@ -57,6 +57,7 @@ _HOMES = {
     "register": "plain.registry",
     "register_format": "reading.formats",
     "registered": "plain.registry",
+    "Report": "training.reports",
     "Run": "training.run",
     "RunRecorder": "training.recorder",
     "RunTrainer": "training.hf_trainer",

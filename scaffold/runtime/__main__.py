@@ -25,7 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print results and errors as JSON")
     common.add_argument("--accelerator", default="auto", help="cpu, cuda, …")
     changes = argparse.ArgumentParser(add_help=False)
-    changes.add_argument("changes", nargs="*", metavar="task.KEY=VALUE", help="options of the task to change this once")
+    changes.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="what to change this once: task.…, data.columns.…"
+    )
     commands = parser.add_subparsers(required=True)
     evaluate = commands.add_parser(
         "evaluate", parents=[common, changes], help="measure a run on its test rows or on a file"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 from torchmetrics import MetricCollection
@@ -16,8 +15,8 @@ from scaffold.runtime.answers import AnswerScores, are_whole_words, find_answers
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.outputs import QAOutput
 from scaffold.runtime.samples import BadRow, Sample
-from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
-from scaffold.runtime.text import pad_inputs
+from scaffold.runtime.task import Context, Features, Prediction, Stage
+from scaffold.runtime.text_task import TextTask
 from scaffold.runtime.vocabulary import Vocabulary
 from scaffold.runtime.windows import place_answer
 
@@ -49,7 +48,7 @@ class AnswerOptions:
                 raise ValueError(f"expected {name} >= {least}, got {getattr(self, name)}")
 
 
-class AnswerTask(Task):
+class AnswerTask(TextTask):
     """Find the answer to a question as a stretch of its context; a task below it says how a row becomes token ids.
 
     Samples are as `AnswerSample`: `context`, `span` and `right`.
@@ -81,20 +80,15 @@ class AnswerTask(Task):
         return windows
 
     @classmethod
-    def collate(
+    def batch_targets(
         cls,
         features: Sequence[Features],
-        context: Context,
-        stage: Stage,
-        rng: np.random.Generator,  # noqa: ARG003 - nothing here is random
+        inputs: Mapping[str, Tensor],
+        context: Context,  # noqa: ARG003
     ) -> dict[str, Tensor]:
-        """Pad the windows of a batch to one length: exactly what `forward` takes."""
-        batch = pad_inputs(features, context.processor)
-        if stage != "predict":
-            first = batch["attention_mask"].argmax(dim=1)  # above 0 where padding stands on the left
-            for name in POSITIONS:
-                batch[name] = first + first.new_tensor([window[name] for window in features])
-        return batch
+        """Return where answers start and end in the padded windows, (windows,) each."""
+        first = inputs["attention_mask"].argmax(dim=1)  # above 0 where padding stands on the left
+        return {name: first + first.new_tensor([window[name] for window in features]) for name in POSITIONS}
 
     def answer(
         self, scores: Tensor, context_mask: Tensor, start_positions: Tensor | None, end_positions: Tensor | None

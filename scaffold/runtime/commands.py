@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,19 +13,23 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from scaffold.errors import DataError, EnvironmentFault, RefusedError, Where
+from scaffold.errors import EnvironmentFault, RefusedError, Where
 from scaffold.runtime.data import DataModule, settings_of
 from scaffold.runtime.module import BaseModule
-from scaffold.runtime.overrides import change_options
+from scaffold.runtime.overrides import changed
 from scaffold.runtime.prediction import predict
 from scaffold.runtime.reading.formats import FOLDER
+from scaffold.runtime.reading.lines import no_file
 from scaffold.runtime.reading.readers import Finding, Schema, stream_rows
 from scaffold.runtime.recipe import load_model
 from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
 from scaffold.runtime.training.manifest import refuse_rows_of_training
+from scaffold.runtime.training.reports import reports_of
 from scaffold.runtime.training.run import Run
 from scaffold.runtime.training.trainer import quiet_trainer
+
+log = logging.getLogger(__name__)
 
 STANDARD = "-"
 
@@ -35,21 +39,29 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a run's best checkpoint on its test rows, or on the rows of another file.
 
-    changes: options of the task that are changed for this once, as `task.KEY=VALUE`.
-    Writes evaluation.json, or evaluation-data-validation.json for data/validation.tsv, and returns what it holds.
+    changes: options that are changed for this once, as `task.KEY=VALUE`, and how the rows are read, see `changed`.
+    Writes evaluation.json and returns what it holds. Another file and changed options are named in the file's name, as
+    in evaluation-data-validation-task.threshold=0.5.json; the files of the run's reports have names that begin alike.
     """
     run = Run.open(run_folder)
     model: Any = load_model(run.trained())
-    change_options(model, changes)
-    config = _with_test(run.config, data, reads_folders=FOLDER in model.sample_type.formats)
+    config = changed(model, run.config, changes)
+    config = _with_test(config, data, reads_folders=FOLDER in model.sample_type.formats)
     module = DataModule(type(model), config, context=model.context)
     precision = run.config.trainer.get("precision")
     if data is None:
         refuse_rows_of_training(run.folder, module.files)
-    trainer = quiet_trainer(accelerator=accelerator, devices=1, precision=precision)
+    name = _evaluation_name(data, changes)
+    trainer = quiet_trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=precision,
+        callbacks=reports_of(run.config, prefix=f"{name}-"),
+        default_root_dir=run.folder,
+    )
     found = trainer.test(model, module, verbose=False)[0]
-    metrics = {name: float(value) for name, value in found.items()}
-    run.write_metrics(metrics, f"{'-'.join(['evaluation', *_words(data)])}.json")
+    metrics = {metric: float(value) for metric, value in found.items()}
+    run.write_metrics(metrics, f"{name}.json")
     return metrics
 
 
@@ -63,22 +75,29 @@ def predict_file(
 ) -> int:
     """Predict every row of a file, or of standard input, as JSON lines in input order; return how many rows are bad.
 
-    changes: options of the task that are changed for this once, as `task.KEY=VALUE`.
+    changes: options that are changed for this once, as `task.KEY=VALUE`, and how the rows are read, see `changed`.
     A bad row gives its place and what is wrong with it. The output file appears when it is whole.
     """
     run = Run.open(run_folder)
     model: Any = load_model(run.trained())
-    change_options(model, changes)
+    config = changed(model, run.config, changes)
     model.to(_device(device))
-    schema = Schema(model.sample_type, settings_of(run.config).columns, carry=True)
+    schema = Schema(model.sample_type, settings_of(config).columns, carry=True)
     stream = sys.stdin.buffer if source == STANDARD else source
     rows = stream_rows(stream, schema, kind=kind)  # type: ignore[arg-type]
-    bad = 0
+    bad = number = 0
     with _opened(source, target) as output:
         for number, (sample, prediction) in enumerate(_in_order(model, rows), start=1):
             bad += isinstance(prediction, Finding)
             output.write(json.dumps(_line(number, sample, prediction), ensure_ascii=False) + "\n")
+    if not number:
+        log.warning("there are no rows in %s", "standard input" if source == STANDARD else source)
     return bad
+
+
+def _evaluation_name(data: str | None, changes: Sequence[str]) -> str:
+    """Return what the names of an evaluation's files begin with: another one for other rows or options."""
+    return "-".join(["evaluation", *_words(data), *(re.sub(r"[^\w.=]+", "_", change) for change in changes)])
 
 
 def _words(data: str | None) -> list[str]:
@@ -132,22 +151,24 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
             where=Where(file=target),
             code="refused.same-file",
         )
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with _writable(part) as handle:
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
+        with _writable(path, target) as handle:
             yield handle
-        part.replace(path)
+        return
+    whole = path.resolve()  # a link stays one
+    part = whole.with_name(f"{whole.name}.part")
+    try:
+        with _writable(part, target) as handle:
+            yield handle
+        part.replace(whole)
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def _writable(part: Path) -> IO[str]:
-    target = str(part).removesuffix(".part")
+def _writable(path: Path, target: str) -> IO[str]:
     try:
-        if Path(target).is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        return part.open("w", encoding="utf-8", newline="\n")
+        return path.open("w", encoding="utf-8", newline="\n")
     except OSError as fault:
         raise EnvironmentFault(
             f"cannot write {target}",
@@ -162,7 +183,7 @@ def _with_test(config: DictConfig, data: str | None, *, reads_folders: bool) -> 
         return config
     is_readable = Path(data).is_file() or (reads_folders and Path(data).is_dir())
     if not is_readable:
-        raise DataError(f"there is no file {data}", fix="check DATA", where=Where(file=data), code="data.file")
+        raise no_file(data, f"there is no file {data}", fix="check DATA")
     copy = config.copy()
     OmegaConf.update(copy, "data.path", {"test": [data]}, force_add=True, merge=False)
     return copy

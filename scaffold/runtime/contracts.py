@@ -211,10 +211,11 @@ def _field_violations(value: Any, name: str, dimensions: Dimensions, sizes: dict
     wanted = f"output.{name} of shape ({', '.join(dimensions)})"
     if not isinstance(value, Tensor):
         return [f"Expected {wanted}, got {type(value).__name__}."]
-    expected = tuple(sizes.setdefault(key, size) for key, size in zip(dimensions, value.shape, strict=False))
-    if value.dim() != len(dimensions) or tuple(value.shape) != expected:
+    if is_fitting := value.dim() == len(dimensions):
+        expected = tuple(sizes.setdefault(key, size) for key, size in zip(dimensions, value.shape, strict=True))
+    if not is_fitting or tuple(value.shape) != expected:
         known = ", ".join(f"{key} = {sizes[key]}" for key in dimensions if key in sizes)
-        return [f"Expected {wanted} with {known}, got {tuple(value.shape)}."]
+        return [f"Expected {wanted}{f' with {known}' if known else ''}, got {tuple(value.shape)}."]
     if not value.is_floating_point():
         return [f"Expected output.{name} to hold scores (floats), got {str(value.dtype).removeprefix('torch.')}."]
     return []

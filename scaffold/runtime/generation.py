@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from scaffold.errors import shown
+from scaffold.errors import nearest, shown
 from scaffold.runtime.config.settings import Natural, Positive, Range, described, fits
 from scaffold.runtime.contracts import IGNORED
 from scaffold.runtime.outputs import GenerationOutput
@@ -63,8 +62,8 @@ def set_languages(tokenizer: Any, source: str | None, target: str | None) -> Non
         if not hasattr(tokenizer, name):
             raise BadRow(f"expected no language, as the tokenizer of this backbone has none, got {shown(code)}")
         if tokenizer.convert_tokens_to_ids(code) in (None, tokenizer.unk_token_id):
-            near = get_close_matches(code, tokenizer.all_special_tokens, n=1)
-            hint = f"; did you mean {shown(near[0])}?" if near else ""
+            near = nearest(code, tokenizer.all_special_tokens)
+            hint = f"; did you mean {shown(near)}?" if near else ""
             raise BadRow(f"{shown(code)} is no language of this backbone's tokenizer{hint}")
         setattr(tokenizer, name, code)
 
@@ -120,8 +119,8 @@ def check_generation(settings: Mapping[str, Any]) -> None:
     known = [name for name in GenerationConfig().to_dict() if not name.startswith("_")]
     for name in settings:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise ValueError(f"generate takes no {shown(name)}" + (f"; did you mean {near[0]}?" if near else ""))
+            near = nearest(name, known)
+            raise ValueError(f"generate takes no {shown(name)}" + (f"; did you mean {near}?" if near else ""))
     for name, hint in SETTINGS.items():
         if not fits(settings.get(name), hint | None):
             raise ValueError(f"expected generation.{name} to be {described(hint)}, got {shown(settings[name])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import signal
 import sys
@@ -26,6 +27,7 @@ def collector_paused() -> Iterator[None]:
     finally:
         if "torch" in sys.modules:
             gc.freeze()
+            atexit.register(gc.unfreeze)  # else triton's extension complains at the end that its objects leak
         gc.enable()
 
 

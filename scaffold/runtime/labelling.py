@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.outputs import ClassificationOutput
+from scaffold.runtime.plain.registry import find
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.targets import TARGETS, Target
-from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
-from scaffold.runtime.text import TextOptions, pad_inputs
+from scaffold.runtime.task import Context, Features, Prediction, Stage
+from scaffold.runtime.text import TextOptions
+from scaffold.runtime.text_task import TextTask
 from scaffold.runtime.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class LabelOptions(TextOptions):
-    """What a row is labelled with, and the lengths of its texts."""
+    """What a row is labelled with, which registered metrics are measured too, and the lengths of its texts."""
 
     target: Literal["single", "multi", "regression"] = "single"
+    metrics: list[str] = field(default_factory=list)
 
 
-class LabelTask(Task):
+class LabelTask(TextTask):
     """Give each row one label, several, or a number; a task below it says how a row becomes token ids."""
 
     contract = contracts.SEQUENCE
@@ -43,12 +45,18 @@ class LabelTask(Task):
         return TARGETS[context.options.target]
 
     @classmethod
+    def strata(cls, samples: Iterable[Any], options: Any) -> Iterable[object] | None:
+        """Return the label of each row, of which splits without a file get their share, where it is one name."""
+        return (sample.label for sample in samples) if options.target == "single" else None
+
+    @classmethod
     def fit(
         cls, samples: Iterable[Any], options: LabelOptions, processor: Any, vocabulary: Vocabulary | None = None
     ) -> Context:
         """Number the labels of the training rows; `${fact:num_labels}` gives their number to the config."""
         if vocabulary is None:
-            counts = TARGETS[options.target].collect(sample.label for sample in samples if sample.label is not None)
+            labels = (sample.label for sample in samples if sample.label is not None)
+            counts = TARGETS[options.target].collect(labels, cls.sample_type.label_help)
             vocabulary = Vocabulary.from_counts({"labels": counts})
         num_labels = vocabulary.size("labels") or 1  # a number has no vocabulary and one output
         return Context(options, vocabulary, processor, facts={"num_labels": num_labels})
@@ -63,18 +71,14 @@ class LabelTask(Task):
         return [features]
 
     @classmethod
-    def collate(
+    def batch_targets(
         cls,
         features: Sequence[Features],
+        inputs: Mapping[str, Tensor],  # noqa: ARG003
         context: Context,
-        stage: Stage,
-        rng: np.random.Generator,  # noqa: ARG003 - nothing here is random
     ) -> dict[str, Tensor]:
-        """Pad the rows of a batch to one length: exactly what `forward` takes."""
-        batch = pad_inputs(features, context.processor)
-        if stage != "predict":
-            batch["labels"] = cls.target(context).stack([row["labels"] for row in features])
-        return batch
+        """Return the labels of the rows, as the target stacks them."""
+        return {"labels": cls.target(context).stack([row["labels"] for row in features])}
 
     def classify(self, logits: Tensor, labels: Tensor | None) -> ClassificationOutput:
         """Put the loss beside the logits (rows, labels)."""
@@ -98,8 +102,17 @@ class LabelTask(Task):
 
     @classmethod
     def build_metrics(cls, context: Context) -> MetricCollection:
-        """Return what validation and test measure."""
-        return cls.target(context).metrics(context.facts["num_labels"])
+        """Return what validation and test measure: the target's metrics, and those that `task.metrics` names.
+
+        A registered metric is made with the number of labels, and gets what the target's own get.
+        """
+        num_labels = context.facts["num_labels"]
+        metrics = cls.target(context).metrics(num_labels)
+        packages = [cls.__module__.partition(".")[0]]
+        for name in getattr(context.options, "metrics", ()):  # a project's own options may be of an older template
+            found = find(name, "metric", packages)
+            metrics.add_metrics({found.name: found.target(num_labels)})
+        return metrics
 
     @classmethod
     def update_metrics(

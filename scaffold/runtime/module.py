@@ -16,7 +16,7 @@ from scaffold.runtime.config.settings import is_plain
 from scaffold.runtime.recipe import Recipe, load_model
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Task, uses_score
-from scaffold.runtime.training.averages import Averages
+from scaffold.runtime.training.averages import Averages, number
 from scaffold.runtime.training.optim import build_optimizers
 from scaffold.runtime.vocabulary import Vocabulary
 
@@ -112,8 +112,8 @@ class BaseModule(pl.LightningModule):
 
     def count_batch(self, output: Any, batch: Batch) -> None:
         """Add a training batch to the averages of its epoch."""
-        items = self._task.num_items(batch)
-        loss = output.loss.detach() * items
+        items = number(self._task.num_items(batch))
+        loss = number(output.loss) * items
         self.averages["train"].add(items, {"loss": loss} | self._task.tally(output, batch, self.context))
 
     def stage_results(self, stage: str, reduce: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, Any]:
@@ -181,8 +181,8 @@ class BaseModule(pl.LightningModule):
 
     def _measure(self, stage: str, batch: Batch) -> Any:
         output, metrics = self(**batch), self._metrics(stage)
-        items = self._task.num_items(batch)
-        self.averages[stage].add(items, {"loss": output.loss * items})
+        items = number(self._task.num_items(batch))
+        self.averages[stage].add(items, {"loss": number(output.loss) * items})
         self._task.update_metrics(metrics, output, batch, self.context)
         if uses_score(type(self)):
             part = self._task.to_score(batch, self.context, "validation" if stage == "val" else "test")

@@ -13,7 +13,8 @@ class ClassificationOutput(ModelOutput):
     """The scores of labels, for each row or for each of its words.
 
     logits: (rows, labels) or (rows, words, labels), before softmax. probabilities: the same. predictions: indices of
-    labels. loss: scalar, there when labels were given. Only logits and loss are read by the runtime.
+    labels. loss: scalar, there when labels were given. The runtime reads logits and loss; the other two are those of
+    classy, so that models written for it run as they are.
     """
 
     logits: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Options of a trained model that are changed for one evaluation or prediction."""
+"""What may be changed for one evaluation or prediction: the options of the task, and how the rows are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -14,20 +14,39 @@ from scaffold.errors import ConfigError, Where, shown
 from scaffold.runtime.config.settings import read_settings
 
 SECTION = "task"
+READING = ("data.columns.", "data.on_bad_row=")
 # options that say what a model has learnt: its weights and vocabulary are of one value, whatever is asked of it later
 LEARNT = ("target",)
 
 
-def change_options(model: Any, overrides: Sequence[str]) -> None:
-    """Change the task's options of a loaded model, each written as `task.KEY=VALUE`; the checkpoint stays as it is.
+def changed(model: Any, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Change the task's options of a loaded model, each written as `task.KEY=VALUE`, and return the run's config.
 
-    Errors: ConfigError for what is no option of the task, for what training has settled, and for values it refuses.
+    In that, `data.columns.FIELD=COLUMN` and `data.on_bad_row=skip` are changed. The checkpoint and the run's own config
+    stay as they are.
+
+    Errors: ConfigError for what is no such option, for what training has settled, and for values that are refused.
     """
-    if not overrides:
-        return
     _check_keys(overrides)
+    reading = [text.lstrip("+") for text in overrides if _is_of_reading(text)]
+    options = [text for text in overrides if not _is_of_reading(text)]
+    if options:
+        _change_options(model, options)
+    if not reading:
+        return config
+    copy: DictConfig = config.copy()
+    for key, value in _parsed(reading)["data"].items():
+        OmegaConf.update(copy, f"data.{key}", value, force_add=True, merge=True)
+    return copy
+
+
+def _is_of_reading(override: str) -> bool:
+    return override.lstrip("+").startswith(READING)
+
+
+def _change_options(model: Any, overrides: Sequence[str]) -> None:
     context = model.recipe.context
-    values = _merged(asdict(context.options), overrides)
+    values = _parsed(overrides, {SECTION: asdict(context.options)})[SECTION]
     options = read_settings(type(context.options), values, SECTION)
     _refuse_learnt(context.options, options)
     model.bind(replace(model.recipe, context=replace(context, options=options)))
@@ -35,11 +54,11 @@ def change_options(model: Any, overrides: Sequence[str]) -> None:
 
 def _check_keys(overrides: Sequence[str]) -> None:
     for text in overrides:
-        if not text.startswith(f"{SECTION}.") or "=" not in text:
+        if not (text.startswith(f"{SECTION}.") or _is_of_reading(text)) or "=" not in text:
             raise ConfigError(
                 f"{shown(text)} cannot be changed after training",
-                because=f"expected {SECTION}.KEY=VALUE, as only the task's options can be changed",
-                fix=f"write it as {SECTION}.KEY=VALUE, or train again",
+                because=f"expected {SECTION}.KEY=VALUE, data.columns.FIELD=COLUMN or data.on_bad_row=skip",
+                fix="leave it out, or train again",
                 where=Where(key=text.partition("=")[0]),
             )
 
@@ -57,14 +76,13 @@ def _refuse_learnt(before: Any, after: Any) -> None:
             )
 
 
-def _merged(options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def _parsed(overrides: Sequence[str], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
     try:
-        settings = OmegaConf.merge({SECTION: dict(options)}, OmegaConf.from_dotlist(list(overrides)))
-        found: dict[str, Any] = OmegaConf.to_container(settings)[SECTION]  # type: ignore[index,call-overload,assignment]
+        settings = OmegaConf.merge(dict(known or {}), OmegaConf.from_dotlist(list(overrides)))
+        return OmegaConf.to_container(settings)  # type: ignore[return-value]
     except (OmegaConfBaseException, YAMLError) as problem:
         raise ConfigError(
             "the changed options cannot be read",
             because=" ".join(str(problem).split()),
-            fix=f"write each as {SECTION}.KEY=VALUE",
+            fix="write each as KEY=VALUE",
         ) from None
-    return found

@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedModel
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
-from scaffold.runtime.config.objects import check_arguments, locate, plain, refuse_environment
-from scaffold.runtime.config.settings import argument_types, check_types
+from scaffold.runtime.config.arguments import check_arguments
+from scaffold.runtime.config.objects import locate, plain, refuse_environment
+from scaffold.runtime.config.settings import read_values
 from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.plain.registry import target_of
 from scaffold.runtime.task import Context, Task
@@ -61,8 +62,7 @@ def build(config: DictConfig, context: Context, backbone: Backbone | None = None
     OmegaConf.register_new_resolver("fact", lambda name: _fact(context, name), replace=True)
     arguments = {key: value for key, value in plain(config, "model").items() if not key.startswith("_")}
     cls = model_class(config)
-    check_types(argument_types(cls), arguments, "model")
-    model = _construct(cls, arguments, context, backbone)
+    model = _construct(cls, read_values(cls, arguments, "model"), context, backbone)
     _wake(model)
     return model
 

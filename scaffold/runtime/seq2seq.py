@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 from torchmetrics import MetricCollection
@@ -15,13 +13,13 @@ from torchmetrics import MetricCollection
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import IGNORED
-from scaffold.runtime.features import pad
 from scaffold.runtime.generation import check_generation, decode_texts
 from scaffold.runtime.outputs import GenerationOutput
 from scaffold.runtime.samples import Sample
-from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
-from scaffold.runtime.text import TextOptions, pad_inputs
+from scaffold.runtime.task import Context, Features, Prediction, Stage
+from scaffold.runtime.text import TextOptions
 from scaffold.runtime.text_scores import check_text_metrics, compare_texts, text_metrics
+from scaffold.runtime.text_task import TextTask
 from scaffold.runtime.vocabulary import Vocabulary
 
 
@@ -51,7 +49,7 @@ class Seq2SeqOptions(TextOptions):
         check_generation(self.generation)
 
 
-class Seq2SeqTask(Task):
+class Seq2SeqTask(TextTask):
     """Write a text for each row; a task below it says what a row is and how it becomes token ids.
 
     Samples have a `target_sequence`, which is None where the text is to be written.
@@ -75,20 +73,6 @@ class Seq2SeqTask(Task):
     def length(cls, features: Features) -> int:
         """Return the length by which rows are batched: that of the longer side."""
         return max(len(features["input_ids"]), len(features.get("labels", ())))
-
-    @classmethod
-    def collate(
-        cls,
-        features: Sequence[Features],
-        context: Context,
-        stage: Stage,
-        rng: np.random.Generator,  # noqa: ARG003 - nothing here is random
-    ) -> dict[str, Tensor]:
-        """Pad the rows of a batch to one length: exactly what `forward` takes."""
-        batch = pad_inputs(features, context.processor)
-        if stage != "predict":
-            batch["labels"] = pad([row["labels"] for row in features], IGNORED, torch.long)
-        return batch
 
     def predict_tokens(self, logits: Tensor, labels: Tensor | None, smoothing: float = 0.0) -> GenerationOutput:
         """Put the loss beside the logits (rows, target length, vocabulary).

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
@@ -16,13 +15,13 @@ from torchmetrics import MetricCollection
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import IGNORED
-from scaffold.runtime.features import pad
 from scaffold.runtime.outputs import ClassificationOutput
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.spans import OUTSIDE, SpanScores, TagCensus, choose_scheme
 from scaffold.runtime.targets import TARGETS
-from scaffold.runtime.task import Context, Features, Prediction, Stage, Task
-from scaffold.runtime.text import TextOptions, pad_inputs
+from scaffold.runtime.task import Context, Features, Prediction, Stage
+from scaffold.runtime.text import TextOptions
+from scaffold.runtime.text_task import TextTask
 from scaffold.runtime.vocabulary import Vocabulary
 from scaffold.runtime.words import words_of_rows
 
@@ -41,7 +40,7 @@ class TagOptions(TextOptions):
     strict: bool = False
 
 
-class TagTask(Task):
+class TagTask(TextTask):
     """Give each token of a row a label; a task below it says how a row becomes token ids.
 
     Samples have `tags()`, the label of each token or None, which is None as a whole where there are none; and `target`,
@@ -78,20 +77,6 @@ class TagTask(Task):
                 words = max(window["word_ids"]) + 1
                 window["labels"], labels = labels[:words], labels[words:]
         return windows
-
-    @classmethod
-    def collate(
-        cls,
-        features: Sequence[Features],
-        context: Context,
-        stage: Stage,
-        rng: np.random.Generator,  # noqa: ARG003 - nothing here is random
-    ) -> dict[str, Tensor]:
-        """Pad the rows of a batch to one length: exactly what `forward` takes."""
-        batch = pad_inputs(features, context.processor)
-        if stage != "predict":
-            batch["labels"] = pad([row["labels"] for row in features], IGNORED, torch.long)
-        return batch
 
     def classify(self, logits: Tensor, labels: Tensor | None) -> ClassificationOutput:
         """Put the mean loss over labelled words beside the logits (rows, words, labels)."""

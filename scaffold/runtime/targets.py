@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -14,12 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 from torchmetrics import MetricCollection
 
-from scaffold.errors import DataError, shown
-from scaffold.runtime.samples import BadRow
+from scaffold.errors import DataError, listed, shown
+from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
 
 if TYPE_CHECKING:
     from scaffold.runtime.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 SEPARATOR = "|"
 MOSTLY = 0.9
@@ -52,7 +55,10 @@ class Target(ABC):
 
     @abstractmethod
     def metrics(self, num_labels: int) -> MetricCollection:
-        """Return the metrics of validation and test."""
+        """Return the metrics of validation and test, each counting for itself.
+
+        In groups, torchmetrics takes metrics for one whose counts of the first batch agree, if only by chance.
+        """
 
     @abstractmethod
     def predictions(self, logits: Tensor) -> Tensor:
@@ -62,8 +68,11 @@ class Target(ABC):
     def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
         """Return one prediction per row."""
 
-    def collect(self, labels: Iterable[Any]) -> Mapping[str, int]:
-        """Count the names in the training labels; DataError when there is nothing to learn."""
+    def collect(self, labels: Iterable[Any], fix: str = Sample.label_help) -> Mapping[str, int]:
+        """Count the names in the training labels, and warn of those that one row has.
+
+        Errors: DataError, with `fix`, when there is nothing to learn.
+        """
         counts: Counter[str] = Counter()
         refused = ""
         for label in labels:
@@ -71,7 +80,10 @@ class Target(ABC):
                 counts.update(self.names(label))
             except BadRow as problem:  # `encode` reports it, whose caller knows the row's file and line
                 refused = refused or str(problem)
-        return learnable(counts, refused, fix="check data.columns, and that task.target fits the labels")
+        rare = [name for name, count in counts.items() if count == 1]
+        if rare and len(rare) < len(counts):
+            log.warning("%d of %d labels have one row only: %s", len(rare), len(counts), listed(map(shown, rare)))
+        return learnable(counts, refused, fix=fix)
 
 
 class SingleLabel(Target):
@@ -110,7 +122,8 @@ class SingleLabel(Target):
             {
                 "accuracy": MulticlassAccuracy(num_labels, average="micro"),
                 "f1": MulticlassF1Score(num_labels, average="macro"),
-            }
+            },
+            compute_groups=False,
         )
 
     def predictions(self, logits: Tensor) -> Tensor:
@@ -164,7 +177,8 @@ class MultiLabel(Target):
             {
                 "exact_match": MultilabelExactMatch(num_labels),
                 "f1": MultilabelF1Score(num_labels, average="macro"),
-            }
+            },
+            compute_groups=False,
         )
 
     def predictions(self, logits: Tensor) -> Tensor:
@@ -189,7 +203,7 @@ class Score(Target):
         """Return nothing: a number has no name."""
         return []
 
-    def collect(self, labels: Iterable[Any]) -> Mapping[str, int]:  # noqa: ARG002
+    def collect(self, labels: Iterable[Any], fix: str = "") -> Mapping[str, int]:  # noqa: ARG002
         """Return nothing: there is no vocabulary of numbers."""
         return {}
 
@@ -222,7 +236,8 @@ class Score(Target):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Spearman's keeps its numbers: two for each row
             return MetricCollection(
-                {"mae": MeanAbsoluteError(), "pearson": PearsonCorrCoef(), "spearman": SpearmanCorrCoef()}
+                {"mae": MeanAbsoluteError(), "pearson": PearsonCorrCoef(), "spearman": SpearmanCorrCoef()},
+                compute_groups=False,
             )
 
     def predictions(self, logits: Tensor) -> Tensor:
@@ -240,15 +255,18 @@ TARGETS: dict[str, Target] = {"single": SingleLabel(), "multi": MultiLabel(), "r
 def learnable(
     counts: Mapping[str, int], refused: str = "", fix: str = "check data.columns, and the labels"
 ) -> Mapping[str, int]:
-    """Return the counts of the labels in the training rows; DataError when there are not two of them.
+    """Return the counts of the labels in the training rows, and warn of names that are probably one.
 
     refused: what is wrong with the first label that could not be counted.
+
+    Errors: DataError when there are not two of them.
     """
+    _tell_alike(counts)
     if len(counts) < 2:
         raise DataError(
             f"Expected at least two different labels in the training rows, got {len(counts)}",
             because=f"the only label is {shown(next(iter(counts)))}" if counts else refused or "no row has a label",
-            fix=fix,
+            fix=fix if counts or refused else f"{fix}; in a TSV file, a tab stands before the label",
             code="data.one-class",
         )
     return counts
@@ -260,6 +278,16 @@ def is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
+
+
+def _tell_alike(counts: Mapping[str, int]) -> None:
+    alike: dict[str, list[str]] = {}
+    for name in counts:
+        alike.setdefault(name.strip(" \"'").casefold() or name, []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            told = listed(f"{shown(name)} ({counts[name]}×)" for name in names)
+            log.warning("labels that differ only in case, blanks or quotes are taken for different ones: %s", told)
 
 
 def _refuse_numbers(name: str, known: Sequence[str]) -> None:

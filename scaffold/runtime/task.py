@@ -100,6 +100,11 @@ class Task(ABC):
         return ()
 
     @classmethod
+    def strata(cls, samples: Iterable[Sample], options: Any) -> Iterable[object] | None:  # noqa: ARG003
+        """Return the label of each row, of which splits without a file get their share; None where rows have none."""
+        return None
+
+    @classmethod
     @abstractmethod
     def fit(cls, samples: Iterable[Sample], options: Any, processor: Any, vocabulary: Vocabulary | None) -> Context:
         """Return what must be known of the training rows; a given vocabulary is used as it is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -51,9 +52,9 @@ def test_standard_input_may_be_of_another_kind(project, monkeypatch, kind):
 
 def test_no_rows_give_no_predictions(project, monkeypatch):
     ended, found = of_input(project, monkeypatch, b"")
-    assert (ended.code, found) == (0, [])
+    assert (ended.code, found, ended.err) == (0, [], "there are no rows in standard input\n")
     ended, found = of_file(project, new_tsv="")
-    assert (ended.code, found) == (0, [])
+    assert (ended.code, found, ended.err) == (0, [], "there are no rows in new.tsv\n")
 
 
 def test_one_row_is_enough(project):
@@ -156,10 +157,10 @@ def test_a_full_disk_is_told(project):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("source", ["nowhere.tsv", "data", "conf/train.yaml"])
-def test_an_input_that_cannot_be_read_is_named(project, source):
+@pytest.mark.parametrize(("source", "code"), [("nowhere.tsv", 2), ("data", 7), ("conf/train.yaml", 7)])
+def test_an_input_that_cannot_be_read_is_named(project, source, code):
     ended = project.command("predict", "--input", source, "--output", "found.jsonl")
-    assert ended.code == 7
+    assert ended.code == code
     assert f"[{source}]" in ended.err
     assert not list(project.folder.glob("found*"))
 
@@ -190,9 +191,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(project):
 
 def test_errors_are_json_for_programs(project):
     ended = project.command("predict", "--json", "--input", "nowhere.tsv")
-    assert (ended.code, ended.err) == (7, "")
+    assert (ended.code, ended.err) == (2, "")
     found = json.loads(ended.out)["error"]
-    assert (found["exit"], found["file"]) == (7, "nowhere.tsv")
+    assert (found["exit"], found["code"], found["file"]) == (2, "usage.no-file", "nowhere.tsv")
 
 
 def test_texts_that_are_cut_are_counted_at_the_end(project):
@@ -219,3 +220,50 @@ def test_a_file_of_an_unknown_kind_is_read_with_its_format_named(project):
     assert 'fix: name its format: make predict … ARGS="--format tsv"' in ended.err
     ended, found = of_file(project, "--format", "tsv", new_txt="play a song\n")
     assert (ended.code, len(found)) == (0, 1)
+
+
+def test_a_file_with_other_columns_can_be_predicted_and_measured(project):
+    renamed = ["data.columns.sequence=text", "data.columns.label=intent", "+data.columns.id=id"]
+    ended, found = of_file(project, *renamed, new_csv="id,text,intent\n7,play a song,music\n")
+    assert (ended.code, ended.err) == (0, "")
+    assert [(row["id"], row["sequence"], row["label"]) for row in found] == [("7", "play a song", "music")]
+    assert project.command("evaluate", "--data", "new.csv", *renamed).code == 0
+
+
+def test_bad_rows_can_be_left_out_of_an_evaluation(project):
+    rows = (project.folder / "data" / "test.tsv").read_text(encoding="utf-8")
+    (project.folder / "new.tsv").write_text(rows + "no label\n", encoding="utf-8")
+    assert project.command("evaluate", "--data", "new.tsv").code == 7
+    assert project.command("evaluate", "--data", "new.tsv", "data.on_bad_row=skip").code == 0
+
+
+def test_an_evaluation_with_changed_options_has_a_file_of_its_own(project):
+    assert project.command("evaluate").code == 0
+    assert project.command("evaluate", "--data", "data/test.tsv", "task.max_length=3").code == 0
+    found = {path.name for path in (project.folder / "runs" / "latest").glob("evaluation*")}
+    assert found == {"evaluation.json", "evaluation-data-test-task.max_length=3.json"}
+
+
+def test_what_training_has_settled_cannot_be_changed_afterwards(project):
+    ended = project.command("evaluate", "data.batch_size=2")
+    assert ended.code == 2
+    assert "error: 'data.batch_size=2' cannot be changed after training [data.batch_size]" in ended.err
+    assert "because: expected task.KEY=VALUE, data.columns.FIELD=COLUMN or data.on_bad_row=skip" in ended.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(project):
+    pipe = project.folder / "pipe"
+    os.mkfifo(pipe)
+    predicting = project.process("-m", "scaffold.runtime", "predict", "--input", "data/test.tsv", "--output", "pipe")
+    assert predicted(pipe.read_text(encoding="utf-8"))
+    assert predicting.wait(timeout=60) == 0
+    assert pipe.is_fifo()
+
+
+def test_a_link_stays_one(project):
+    (project.folder / "elsewhere.jsonl").write_text("", encoding="utf-8")
+    (project.folder / "found.jsonl").symlink_to("elsewhere.jsonl")
+    _, found = of_file(project, new_tsv="play a song")
+    assert found
+    assert (project.folder / "found.jsonl").is_symlink()

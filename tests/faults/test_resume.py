@@ -211,7 +211,22 @@ def test_a_run_without_a_checkpoint_cannot_go_on(project):
     ended = project.resume()
     assert ended.code == 3
     assert "cannot go on" in ended.err
-    assert "it has no checkpoints/last.ckpt" in ended.err
+    assert "it has no checkpoint: it stopped before its first validation ended, or they were removed" in ended.err
+
+
+def test_a_run_whose_last_checkpoint_is_gone_goes_on_from_the_best(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    (project.run() / "checkpoints" / "last.ckpt").unlink()
+    ended = project.resume("trainer.max_epochs=2")
+    assert ended.code == 0
+    assert "there is no runs/one/checkpoints/last.ckpt: going on from best.ckpt, which may be older" in ended.err
+
+
+def test_a_run_that_goes_on_keeps_its_folder(project):
+    assert project.train("trainer.max_epochs=1").code == 0
+    ended = project.resume("trainer.max_epochs=2", "run_dir=runs/other")
+    assert ended.code == 3
+    assert "a resumed run keeps its run_dir" in ended.err
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(project):

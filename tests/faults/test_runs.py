@@ -80,8 +80,8 @@ def test_evaluation_writes_beside_what_training_found(project):
     "arguments, code, words",
     [
         (["--run", "runs/nowhere"], 3, "there is no run in runs/nowhere"),
-        (["--run", "runs/one", "--data", "nowhere.tsv"], 7, "there is no file nowhere.tsv"),
-        (["--run", "runs/one", "--data", "data"], 7, "data"),
+        (["--run", "runs/one", "--data", "nowhere.tsv"], 2, "there is no file nowhere.tsv"),
+        (["--run", "runs/one", "--data", "data"], 2, "data"),
         (["--run", "runs/one", "--accelerator", "cuda"], 2, "accelerator is not available"),
     ],
 )
@@ -224,3 +224,16 @@ def test_training_that_loses_patience_says_so(project):
     ended = project.train("monitor=val/loss", "mode=max", "patience=1", "trainer.max_epochs=5")
     assert ended.code == 0
     assert "stopped after epoch 2: val/loss has not improved for 1 validations (patience)\n" in ended.err
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_called_latest_already_is_kept_and_told_once(project, kind):
+    latest = project.folder / "runs" / "latest"
+    (latest if kind == "folder" else latest.parent).mkdir(parents=True)
+    if kind == "file":
+        latest.write_text("mine", encoding="utf-8")
+    ended = project.train("trainer.max_epochs=2", "experiment=smoke")
+    assert ended.code == 0
+    assert (ended.out + ended.err).count("does not point at this run: a file or folder of that name is there") == 1
+    assert latest.is_dir() if kind == "folder" else latest.read_text(encoding="utf-8") == "mine"
+    assert {path.name for path in latest.parent.iterdir()} == {"latest", project.run().name}

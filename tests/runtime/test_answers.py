@@ -293,7 +293,8 @@ def squad_file(tmp_path, monkeypatch):
 
     def write(found: object, indent: int | None = 1) -> Path:
         path = tmp_path / "train.json"
-        path.write_text(found if isinstance(found, str) else json.dumps(found, indent=indent), encoding="utf-8")
+        text = found if isinstance(found, str | bytes) else json.dumps(found, indent=indent)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     return write
@@ -328,7 +329,7 @@ def test_a_bad_question_of_a_squad_file_is_named_with_its_line_and_id(squad_file
     )
     assert str(found.value.where) == f"{path}:{line}"
     assert "expected the answer '2 pm' at 30 to 34, got 'lose'; did you mean 39 to 43" in found.value.because
-    assert "(question 'q2')" in found.value.because
+    assert "(id 'q2')" in found.value.because
 
 
 @pytest.mark.parametrize(
@@ -352,6 +353,34 @@ def test_a_file_that_is_none_of_squads_is_refused_as_a_whole(squad_file, text, b
         read_rows([squad_file(text)], SCHEMA)
     assert because in found.value.because
     assert '"paragraphs"' in found.value.fix
+
+
+WHOLE = json.dumps(squad(OPEN, CLOSE), indent=1)
+
+
+@pytest.mark.parametrize(
+    "content, what, because, line",
+    [
+        (WHOLE[:300], "not as SQuAD's", "got text that is none: it ends too early", WHOLE[:300].count("\n") + 1),
+        (WHOLE.replace('"qas":', '"qas"'), "not as SQuAD's", "Expecting ':' delimiter at column ", 8),
+        (f"{WHOLE}\n{WHOLE}", "not as SQuAD's", "Extra data at column 1", WHOLE.count("\n") + 2),
+        (WHOLE.encode().replace(b"bakery", b"b\xe9kery"), "is not text", "got 0xe9 at byte ", None),
+        (WHOLE.replace("6 am", "6\0am"), "is not text", "a NUL character at byte 20 of the line", None),
+        (WHOLE.encode("utf-16"), "looks like UTF-16", "it begins with", None),
+        (b"\x1f\x8b\x08\x00\xff", "is compressed", "", None),
+        ("", "holds no rows", "", None),
+        (" \n", "holds no rows", "", None),
+    ],
+)
+def test_a_damaged_squad_file_is_refused_with_its_line(squad_file, content, what, because, line):
+    with pytest.raises(DataError, match=what) as found:
+        read_rows([squad_file(content)], SCHEMA)
+    assert because in found.value.because
+    assert line is None or found.value.where.line == line
+
+
+def test_a_squad_file_may_begin_with_a_mark_of_its_encoding(squad_file):
+    assert len(read_rows([squad_file("\ufeff" + WHOLE)], SCHEMA)) == 2
 
 
 def test_a_squad_file_that_changes_while_it_is_read_is_noticed(squad_file):

@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_named_with_its_cause_and_an_intact_neighbour(sa
     assert str(caught.value) == (
         f"error: the checkpoint is damaged [{saved}]\n"
         "  because: it breaks off after 0.0 MB\n"
-        f"  fix: use {best}, which is intact"
+        f"  fix: use {best}, which is intact, and is used where last.ckpt is removed"
     )
 
 

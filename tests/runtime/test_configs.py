@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaffold.errors import ConfigError
+from scaffold.runtime.config.arguments import check_arguments
 from scaffold.runtime.config.errors import config_error
 from scaffold.runtime.config.objects import (
     allowed,
-    check_arguments,
     compose,
     instantiate,
     locate,
@@ -24,6 +24,7 @@ from scaffold.runtime.config.objects import (
     refuse_environment,
     trust,
 )
+from scaffold.runtime.config.settings import check_types
 
 GADGETS = """
 os.system posix.system nt.system os.popen os.remove os.execv os.kill subprocess.Popen subprocess.run
@@ -419,7 +420,17 @@ def test_compose_gives_the_config_of_a_folder_with_overrides(conf):
         (
             "zzz=3",
             "error: the config has no key 'zzz' [zzz]\n  because: there are trainer, name, model\n"
-            "  fix: write +zzz=… to add it",
+            "  fix: write zzz into conf/train.yaml if it is your own",
+        ),
+        (
+            "trainer.zzz=3",
+            "error: the config has no key 'trainer.zzz' [trainer.zzz]\n  because: there are max_epochs\n"
+            "  fix: write +trainer.zzz=… to add it",
+        ),
+        (
+            "model=other",
+            "error: there is no 'other' in conf/model [model]\n  because: there are small\n"
+            "  fix: name one of them, model=…",
         ),
         (
             "model=smal",
@@ -465,6 +476,30 @@ def test_bad_yaml_names_file_and_line(conf, text, line, because):
 @dataclass
 class Trainer:
     epochs: int = 3
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("on: text", "data.columns"),
+        ("deep: {no: 1}", "data.columns.deep"),
+        ("deep: [{true: 1}]", "data.columns.deep[0]"),
+    ],
+)
+def test_a_key_that_yaml_takes_for_a_truth_value_is_to_be_quoted(line, path):
+    with pytest.raises(ConfigError, match=r"has the key (true|false), which is no text") as caught:
+        plain(OmegaConf.create(f"data:\n  columns:\n    {line}\n"), "data")
+    assert (caught.value.where.key, caught.value.fix) == (path, "quote it, for example 'on': …")
+    assert plain(OmegaConf.create("data: {'on': text, 1: a}"), "data") == {"on": "text", 1: "a"}
+
+
+def test_a_truth_value_where_a_text_is_meant_is_to_be_quoted():
+    with pytest.raises(ConfigError, match=r"task\.language cannot be False") as caught:
+        check_types({"language": str | None}, OmegaConf.create("language: no"), "task")
+    assert caught.value.fix.startswith("quote it if a text is meant")
+    with pytest.raises(ConfigError, match=r"task\.size cannot be False") as caught:
+        check_types({"size": int}, {"size": False}, "task")
+    assert caught.value.fix == "set task.size to such a value"
 
 
 def test_a_wrong_type_names_key_and_value():

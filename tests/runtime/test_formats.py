@@ -7,6 +7,7 @@ import io
 import json
 import random
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
@@ -128,8 +129,42 @@ def test_a_tsv_row_of_another_width_is_a_finding(read):
     assert findings(read, "a\tx\nb\n", required=("label",)) == ["2: expected 2 columns (text, label), got 1"]
 
 
+@pytest.mark.parametrize(
+    "header", ["text\tlabel", "Text\tLABEL ", '"text"\t"label"', "sentence\tlabel", "id\ttext\tlabel"]
+)
+def test_a_header_in_tsv_is_a_finding_wherever_it_stands(read, header):
+    columns = {"id": 0, "text": 1, "label": 2} if "id" in header else {}
+    row = "7\ta\tx\n" if columns else "a\tx\n"
+    names = ", ".join(repr(name) for name in header.split("\t"))
+    found = findings(read, f"{header}\n{row}{header}\n", columns=columns)
+    assert found == [f"{line}: expected a row, got the header {names}: a TSV file has none" for line in (1, 3)]
+
+
+@pytest.mark.parametrize("line", ["label\tx", "text", "the text\tlabel", "class\tcategory"])
+def test_words_that_are_names_of_columns_may_stand_in_rows(read, line):
+    assert len(read(f"{line}\n")) == 1
+
+
+def test_an_empty_value_at_the_end_of_a_row_that_is_too_long_is_named(read):
+    assert findings(read, "a\tx\t\n") == ["1: expected 1 to 2 columns (text, label), got 3, the last one empty"]
+
+
 def test_a_required_field_may_not_be_blank(read):
     assert findings(read, "a\tx\nb\t\n", required=("label",)) == ["2: expected a value in 'label', got nothing"]
+
+
+def test_a_list_that_is_parted_by_tabs_is_told_what_parts_it(tmp_path):
+    @dataclass
+    class Tagged(Sample):
+        tokens: list[str]
+        labels: list[str]
+        target: list[int] | None = None
+
+    (tmp_path / "train.tsv").write_text("a b\tO\tO\n")
+    with pytest.raises(DataError) as caught:
+        read_rows([tmp_path / "train.tsv"], Schema(Tagged))
+    assert caught.value.because.endswith("in 'target', got 'O'; the columns are tokens, labels, target")
+    assert caught.value.fix == "part the items of a list by blanks, not by what parts the columns"
 
 
 def test_tsv_columns_can_be_named_by_position(read):
@@ -191,6 +226,41 @@ def test_a_csv_header_with_other_columns_is_an_error_of_the_file(read, header, b
         read(f"{header}\na,b,c\n", "csv")
     assert caught.value.because == because
     assert caught.value.where.line == 1
+
+
+@pytest.mark.parametrize(
+    ("sign", "name", "fix"),
+    [
+        (";", "semicolons", "write it with commas"),
+        ("|", "bars", "write it with commas"),
+        ("\t", "tabs", "write it with commas, or name it .tsv and take its header out"),
+    ],
+)
+def test_a_csv_file_that_is_parted_by_something_else_says_so(read, sign, name, fix):
+    with pytest.raises(DataError, match=f"The columns of the file are parted by {name}") as caught:
+        read(f"text{sign}label\na{sign}x\n", "csv")
+    header = repr(f"text{sign}label")
+    assert caught.value.because == f"expected commas, as in every CSV file, got {header}"
+    assert (caught.value.fix, caught.value.where.line) == (fix, 1)
+
+
+def test_a_csv_file_without_a_header_is_told_that_it_needs_one(read):
+    with pytest.raises(DataError) as caught:
+        read("so dull,poor\nfine,good\n", "csv")
+    assert caught.value.fix.endswith("data.columns.text=<column>; a file without a header needs one")
+
+
+def test_another_name_that_a_column_may_have_is_not_missed_beside_it(read):
+    @dataclass
+    class Asked(Sample):
+        aliases: ClassVar[dict[str, str]] = {"query": "question"}
+        question: str
+        answer: str
+
+    assert Schema(Asked).missing(Schema(Asked).by_key(), ["query"]) == ["answer"]
+    assert Schema(Asked).missing(Schema(Asked).by_key(), ["answer"]) == ["question"]
+    renamed = Schema(Asked, columns={"question": "query"})
+    assert renamed.missing(renamed.by_key(), ["answer"]) == ["query"]
 
 
 def test_a_column_must_be_there_when_it_is_required(read):
@@ -274,7 +344,10 @@ def test_csv_written_by_python_comes_back_exactly(read):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "expected a JSON object, got text that is none"),
+        ("{", "expected a JSON object, got text that is none: it ends too early"),
+        ('{"text": "a', "expected a JSON object, got text that is none: it ends too early"),
+        ('{"text": "a" "b"}', "expected a JSON object, got text that is none: Expecting ',' delimiter at column 14"),
+        ('[{"text": "a"},', "expected a JSON object, got text that is none: it begins a list; write its objects one a"),
         ('["a"]', "expected a JSON object, got ['a']"),
         ('{"text": NaN}', "expected a finite number, got NaN"),
         ('{"text": -Infinity}', "expected a finite number, got -Infinity"),
@@ -295,6 +368,15 @@ def test_csv_written_by_python_comes_back_exactly(read):
 )
 def test_what_is_no_sound_object_is_a_finding(read, line, message):
     assert findings(read, '{"text": "ok"}\n' + line + "\n", "jsonl")[0].startswith(f"2: {message}")
+
+
+def test_a_surplus_key_may_be_carried_along_by_the_command_that_is_named(read):
+    with pytest.raises(DataError) as caught:
+        read('{"text": "a", "domain": "b"}\n' * 3, "jsonl")
+    assert caught.value.fix == "carry it along with +data.columns.domain=domain, or take it out of the file"
+    with pytest.raises(DataError) as caught:
+        read('{"text": "a", "domain": "b"}\n{"text": ""}\n', "jsonl")
+    assert caught.value.fix.startswith("mend these lines")
 
 
 def test_a_whole_character_written_as_two_halves_is_read(read):
@@ -361,7 +443,10 @@ def test_random_bytes_give_rows_and_findings_or_one_error(read, suffix):
         ("a\tx\n".encode("utf-16"), "it looks like UTF-16"),
         ("a b c\tx\n".encode("utf-16-le"), "it looks like UTF-16"),
         (b"\x1f\x8b\x08\x00rest", "is compressed"),
-        (b"PK\x03\x04rest", "is compressed"),
+        (b"PK\x03\x04rest", "is compressed, or a spreadsheet"),
+        (b"PAR1\x15\x04\x15\x00rest", "is Parquet"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "Git LFS keeps in its place"),
+        ("a\tx\n".encode("utf-32"), "it looks like UTF-32"),
         (b"a\tx\rb\ty\rc\tz\r", "end in bare carriage returns"),
     ],
 )

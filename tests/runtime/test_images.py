@@ -147,6 +147,13 @@ def test_a_folder_without_images_is_refused(tmp_path):
     assert "one folder for each label" in found.value.fix
 
 
+def test_a_folder_of_an_archive_is_told_to_name_it(tmp_path):
+    archive(tmp_path / "digits.npz", x=[RAMP])
+    with pytest.raises(DataError) as caught:
+        rows_of(tmp_path)
+    assert caught.value.fix == f"did you mean {tmp_path / 'digits.npz'}?"
+
+
 def test_a_folder_that_changes_while_it_is_in_use_is_noticed(saved, tmp_path):
     saved(Image.new("L", (2, 2)), "photos/1.png")
     rows = read_rows([tmp_path / "photos"], Schema(ImageFile))

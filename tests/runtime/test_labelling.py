@@ -15,8 +15,8 @@ from scaffold.runtime import (
     TextOptions,
     encode_text,
 )
-from scaffold.runtime.data import encode
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
+from scaffold.runtime.encoding import encode
 from scaffold.runtime.reading.readers import Schema, read_rows
 
 

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from scaffold.errors import ConfigError
 from scaffold.runtime.training.optim import TorchFactory, build_optimizers, rate_at
 
+SCHEDULES = "Expected constant, linear, cosine, a registered scheduler or null, got 'cosin'"
 ADAMW = {"_target_": "torch.optim.AdamW", "lr": 0.1, "weight_decay": 0.5}
 
 
@@ -156,17 +157,23 @@ def test_a_schedule_without_an_end_is_refused():
         fit(conf, max_epochs=-1)
 
 
-def test_gradients_can_be_clipped_under_16_bit_precision(monkeypatch):
-    model = Model()
-    model.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=1)
-    model.trainer.precision_plugin.scaler = torch.amp.GradScaler("cpu")
-    assert TorchFactory(ADAMW).build(model).param_groups[0]["fused"] is None
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_gradients_are_clipped_under_every_precision(precision):
+    _, trainer = fit(
+        {"_target_": "scaffold.runtime.TorchFactory", "optimizer": ADAMW}, precision=precision, gradient_clip_val=1.0
+    )
+    assert trainer.global_step == 16
+
+
+def test_a_warmup_that_is_longer_than_the_training_is_told(caplog):
+    fit({"_target_": "scaffold.runtime.TorchFactory", "optimizer": ADAMW, "schedule": "linear", "warmup": 2000})
+    assert "optim.warmup=2000 is more than the 16 steps of training: lr is never reached" in caplog.text
 
 
 @pytest.mark.parametrize(
     "options, key, what",
     [
-        ({"schedule": "cosin"}, "optim.schedule", "Expected constant, linear, cosine or null, got 'cosin'"),
+        ({"schedule": "cosin"}, "optim.schedule", SCHEDULES),
         ({"warmup": -1}, "optim.warmup", "Expected a number of 0 or more, got -1"),
         ({"warmup": "many"}, "optim.warmup", "Expected a number of 0 or more, got 'many'"),
         ({"final": 2}, "optim.final", "Expected a number of 0 to 1, got 2"),

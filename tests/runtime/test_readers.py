@@ -1,20 +1,11 @@
-"""Which files make a split, and how one file is divided."""
+"""Which files make a split."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
-
 import pytest
 
-from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.reading.readers import Schema, find_splits, read_rows, split_rows
-from scaffold.runtime.samples import Sample
-
-
-@dataclass
-class Text(Sample):
-    text: str
+from scaffold.errors import ConfigError, DataError, UsageError
+from scaffold.runtime.reading.readers import find_splits, unread
 
 
 @pytest.fixture
@@ -82,6 +73,13 @@ def test_a_folder_without_splits_says_what_it_holds(folder):
     assert caught.value.fix == f"rename the files, or name them: {named}"
 
 
+def test_what_bears_the_name_of_a_split_and_is_no_file_of_rows_is_known(folder, tmp_path):
+    folder("train.tsv.gz", "test.parquet", "TRAIN.TSV", "training.tsv", "dev.tsv/a", "rows.tsv", "validation.tsv")
+    assert unread(tmp_path, "train") == ["'TRAIN.TSV'", "'train.tsv.gz'"]
+    assert unread(tmp_path, "validation") == ["'dev.tsv/'", "'validation.tsv'"]
+    assert unread(tmp_path / "rows.tsv", "train") == unread({"test": "a.tsv"}, "train") == []
+
+
 def test_an_empty_split_folder_is_refused(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="The data folder holds no data file") as caught:
@@ -95,7 +93,7 @@ def test_a_single_file_is_to_be_divided(tmp_path):
 
 
 def test_data_that_does_not_exist_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="The data does not exist"):
+    with pytest.raises(UsageError, match="The data does not exist"):
         find_splits(tmp_path / "none")
 
 
@@ -113,44 +111,3 @@ def test_a_mapping_names_the_files_of_each_split(tmp_path):
 def test_a_mapping_with_an_unknown_split_is_a_configuration_error(paths):
     with pytest.raises(ConfigError, match="names an unknown split"):
         find_splits(paths)
-
-
-# dividing
-
-
-def rows_of(tmp_path, count):
-    path = tmp_path / "rows.tsv"
-    path.write_text("".join(f"{i}\n" for i in range(count)))
-    return read_rows([path], Schema(Text))
-
-
-def test_every_row_is_in_one_split_and_the_sizes_are_as_asked(tmp_path):
-    draw = random.Random(4)
-    for _ in range(30):
-        count = draw.randint(3, 300)
-        parts = split_rows(rows_of(tmp_path, count), {"train": 0.8, "validation": 0.1, "test": 0.1}, draw.randint(0, 9))
-        numbers = [[int(row.text) for row in part] for part in parts.values()]
-        assert sorted(number for part in numbers for number in part) == list(range(count))
-        assert all(part == sorted(part) for part in numbers)
-        for part, fraction in zip(numbers, (0.8, 0.1, 0.1), strict=True):
-            assert len(part) >= 1
-            assert abs(len(part) - count * fraction) <= 2
-
-
-def test_the_same_seed_divides_alike_and_another_does_not(tmp_path):
-    rows = rows_of(tmp_path, 100)
-    fractions = {"train": 0.5, "test": 0.5}
-    texts = [[row.text for row in split_rows(rows, fractions, seed)["test"]] for seed in (1, 1, 2)]
-    assert texts[0] == texts[1] != texts[2]
-
-
-def test_too_few_rows_to_divide_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="too few rows to divide") as caught:
-        split_rows(rows_of(tmp_path, 2), {"train": 0.8, "validation": 0.1, "test": 0.1})
-    assert caught.value.because == "expected at least one row for each of train, validation, test, got 2"
-
-
-@pytest.mark.parametrize("fractions", [{}, {"train": 0.5}, {"train": 1.2, "test": -0.2}, {"train": 1.0, "test": 0.0}])
-def test_fractions_that_do_not_add_up_are_a_configuration_error(tmp_path, fractions):
-    with pytest.raises(ConfigError, match="cannot be divided so"):
-        split_rows(rows_of(tmp_path, 5), fractions)

@@ -53,6 +53,29 @@ def test_an_argument_that_the_constructor_does_not_take_is_refused_with_the_near
     assert error.fix == "did you mean size?"
 
 
+def test_whole_numbers_are_floats_where_the_constructor_is_annotated_so(windows, made):
+    module = windows / "windows" / "model.py"
+    code = module.read_text(encoding="utf-8") + (
+        "\n\nclass Weighted(WindowModel):\n"
+        "    def __init__(self, backbone, vocabulary, optim_conf, num_labels, weights: list[float] | None = None,\n"
+        "                 rate: float = 0.5, sizes: list[int] | None = None, either: int | float = 0):\n"
+        "        super().__init__(backbone, vocabulary, optim_conf, num_labels)\n"
+        "        self.given = [*weights, rate, *sizes, either]\n"
+    )
+    module.write_text(code, encoding="utf-8")
+    settings = {"weights": [1, 2.5], "rate": 1, "sizes": [3], "either": 4}
+    given = made(model___target_="windows.model.Weighted", **{f"model__{name}": v for name, v in settings.items()})[
+        0
+    ].given
+    assert [(value, type(value)) for value in given] == [
+        (1.0, float),
+        (2.5, float),
+        (1.0, float),
+        (3, int),
+        (4, int),
+    ]
+
+
 def test_an_argument_that_is_missing_is_named(made, config):
     settings = config()
     del settings.model.num_labels

@@ -87,6 +87,15 @@ def test_an_unknown_kind_is_told_with_the_nearest(call):
         call()
 
 
+@pytest.mark.parametrize("kind", ["dataset", "collator"])
+def test_what_no_key_of_the_config_names_is_found_in_code(kind):
+    def pad_to_eight():
+        return 8
+
+    register("pad-to-eight", kind)(pad_to_eight)
+    assert registered("Pad_To_Eight", kind) is pad_to_eight
+
+
 def test_only_classes_and_functions_can_be_registered():
     with pytest.raises(ConfigError, match="only classes and functions can be registered, got 3"):
         register("x", "metric")(3)

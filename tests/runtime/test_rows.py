@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaffold.errors import DataError, EnvironmentFault
+from scaffold.errors import DataError, EnvironmentFault, ScaffoldError
 from scaffold.runtime.reading.readers import Finding, Schema, read_rows, stream_rows
 from scaffold.runtime.samples import Origin, Sample
 
@@ -94,8 +94,24 @@ def test_the_scan_stops_at_twenty_bad_rows_over_all_files(tmp_path):
     paths = [write(tmp_path / f"{name}.tsv", "ok", *["\tx"] * 15) for name in "abc"]
     with pytest.raises(DataError, match="At least 20 rows") as caught:
         read_rows(paths, SCHEMA)
-    assert len(caught.value.details) == 20
-    assert caught.value.details[-1].startswith(f"{paths[1]}:6:")
+    assert [line.split(": ")[0] for line in caught.value.details] == [
+        *(f"{paths[0]}:{line}" for line in (2, 3, 4)),
+        f"{paths[0]}",
+        *(f"{paths[1]}:{line}" for line in (2, 3, 4)),
+        f"{paths[1]}",
+    ]
+    assert [line for line in caught.value.details if "more" in line] == [
+        f"{paths[0]}: 12 more like it",
+        f"{paths[1]}: 2 more like it",
+    ]
+
+
+def test_bad_rows_that_are_alike_are_told_once_and_others_among_them_each(tmp_path):
+    path = write(tmp_path / "a.tsv", "\tx", "b\tx\ty", *["\tx"] * 4, "c\tx\ty\tz", *["b\tx\ty"] * 3)
+    with pytest.raises(DataError) as caught:
+        read_rows([path], SCHEMA)
+    places = [line.removeprefix(f"{path}:").split(":")[0] for line in caught.value.details]
+    assert places == ["1", "2", "3", "4", " 2 more like it", "7", "8", "9", "10"]
 
 
 def test_rows_in_are_rows_used_and_rows_skipped(tmp_path):
@@ -126,10 +142,10 @@ def test_a_file_without_rows_is_an_error(tmp_path, name, content):
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.tsv")
     (tmp_path / "folder.tsv").mkdir()
-    for name, what in (("none.tsv", "does not exist"), ("folder.tsv", "A folder"), ("pipe.tsv", "read twice")):
-        with pytest.raises(DataError, match=what) as caught:
-            read_rows([tmp_path / name], SCHEMA)
-        assert caught.value.where.file == str(tmp_path / name)
+    for name, what, code in (("none", "does not exist", 2), ("folder", "A folder", 7), ("pipe", "read twice", 7)):
+        with pytest.raises(ScaffoldError, match=what) as caught:
+            read_rows([tmp_path / f"{name}.tsv"], SCHEMA)
+        assert (caught.value.where.file, caught.value.exit_code) == (str(tmp_path / f"{name}.tsv"), code)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -15,7 +15,7 @@ PROMISED = """
     build_model build_optimizer build_trainer ClassificationOutput compose Context Contract contracts DataModule
     decoder_inputs encode_target encode_text encode_windows encode_words entry_point Format generate
     GenerationOutput instantiate LabelOptions LabelTask load_model max_pool mean_pool model_class ModelParams pad
-    pad_inputs pool_words predict Prediction QAOutput register register_format registered Run RunRecorder
+    pad_inputs pool_words predict Prediction QAOutput register register_format registered Report Run RunRecorder
     RunTrainer Sample Seq2SeqOptions Seq2SeqTask set_languages SquadJson Stage TagOptions TagTask TARGETS Task
     TextOptions TorchFactory TrainingConfig violations Vocabulary WrappedModule
 """

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchmetrics.classification import MulticlassAccuracy
 
 from scaffold.errors import DataError
 from scaffold.runtime.samples import BadRow
@@ -95,6 +96,15 @@ def test_mean_absolute_error_and_correlations_of_a_number():
         },
         rel=1e-4,
     )
+
+
+def test_a_further_metric_stays_its_own_though_its_first_counts_agree_with_another_s():
+    metrics = SINGLE.metrics(3)
+    metrics.add_metrics({"top2": MulticlassAccuracy(3, top_k=2)})
+    right, wrong = torch.eye(3), torch.eye(3) + 2 * torch.eye(3).roll(1, 1)
+    for logits in (right, wrong):
+        metrics.update(logits, torch.arange(3))
+    assert {name: value.item() for name, value in metrics.compute().items()} == {"accuracy": 0.5, "f1": 0.5, "top2": 1}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -211,6 +221,29 @@ def test_fewer_than_two_labels_cannot_be_learnt(labels, because):
     assert found.value.because == because
     assert (found.value.exit_code, found.value.code) == (7, "data.one-class")
     assert "task.target" in found.value.fix
+
+
+def test_where_no_row_has_a_label_it_is_said_where_one_stands():
+    with pytest.raises(DataError) as found:
+        SINGLE.collect([])
+    assert found.value.fix.endswith("in a TSV file, a tab stands before the label")
+
+
+def test_labels_that_are_mostly_one_are_told(caplog):
+    SINGLE.collect(["music", "timer", "music ", "Timer", "timer"] * 2 + ["news"] * 2)
+    assert caplog.messages == [
+        f"labels that differ only in case, blanks or quotes are taken for different ones: {names}"
+        for names in ("'music' (2×), 'music ' (2×)", "'timer' (4×), 'Timer' (2×)")
+    ]
+
+
+def test_labels_of_one_row_are_told_where_others_have_more(caplog):
+    SINGLE.collect(["a", "a", "b", "c"])
+    assert caplog.messages == ["2 of 3 labels have one row only: 'b', 'c'"]
+    caplog.clear()
+    SINGLE.collect(["a", "a", "b", "b", '"', "''", '"', "''"])
+    SINGLE.collect(["a", "b"])
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("label", ["4.25", "-1", "1e3"])

@@ -66,7 +66,6 @@ def test_what_is_written_is_read_again(written, tmp_path):
         ("model.model_kwarg=x", "did you mean model_kwargs?"),
         ("training.num_train_epochs=many", "training.num_train_epochs cannot be 'many'"),
         ("training.num_train_epochs=0", "training.num_train_epochs cannot be 0"),
-        ("training.lr_scheduler_type=step", "expected constant or linear or cosine"),
         ("model.dtype=float8", "expected float32 or float64 or bfloat16 or float16"),
         ("data.train=rows.tsv", "data.train cannot be 'rows.tsv'"),
         ("model.torch_dtype_str=float32", "use dtype"),

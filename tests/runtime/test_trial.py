@@ -54,7 +54,9 @@ def test_a_tensor_is_no_output(made):
     def forward(self, input_ids, attention_mask, labels=None):
         return torch.zeros(len(input_ids), 2)
 
-    assert "got Tensor" in refused(*broken(made, forward)).because
+    problem = refused(*broken(made, forward))
+    assert "got Tensor" in problem.because
+    assert problem.fix == "return ClassificationOutput(logits=…, loss=…) or another ModelOutput"
 
 
 def test_logits_of_another_width_are_refused_before_they_train_silently(made):

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, shown
-from scaffold.runtime.encoders.options import PretrainedOptions, plain_options, read_options, refuse_unknown
+from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, nearest, shown
+from scaffold.runtime.encoders.options import PretrainedOptions, read_options, refuse_unknown
 from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
 from scaffold.runtime.encoders.scratch_seq2seq import ScratchSeq2Seq, ScratchSeq2SeqConfig
 from scaffold.runtime.encoders.scratch_source import plain_config
@@ -36,7 +36,7 @@ class PretrainedSource:
 
     def options(self) -> dict[str, Any]:
         """Return the options as plain data."""
-        return plain_options(self._options)
+        return asdict(self._options)
 
     def fit_processor(self, texts: Iterable[str]) -> PreTrainedTokenizerFast:  # noqa: ARG002 - it is trained already
         """Load the model's tokenizer; one without padding pads with its end-of-text token."""
@@ -137,10 +137,10 @@ def _auto_class(name: str) -> Any:
     known = [entry for entry in dir(transformers) if entry.startswith("AutoModel")]
     if name in known:
         return getattr(transformers, name)
-    near = get_close_matches(str(name), known, n=1)
+    near = nearest(name, known)
     raise ConfigError(
         f"transformers has no Auto class called {shown(name)}",
-        fix=f"did you mean {near[0]!r}?" if near else "name one such as AutoModel",
+        fix=f"did you mean {near!r}?" if near else "name one such as AutoModel",
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from transformers import BertConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from scaffold.errors import ConfigError, RefusedError, Where, shown
-from scaffold.runtime.encoders.options import ScratchOptions, plain_options, read_options, refuse_unknown
+from scaffold.runtime.encoders.options import ScratchOptions, read_options, refuse_unknown
 from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
 
@@ -25,7 +26,7 @@ class ScratchSource:
 
     def options(self) -> dict[str, Any]:
         """Return the options as plain data."""
-        return plain_options(self._options)
+        return asdict(self._options)
 
     def fit_processor(self, texts: Iterable[str]) -> PreTrainedTokenizerFast:
         """Train the tokenizer on the texts."""

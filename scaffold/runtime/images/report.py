@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import entry
 from scaffold.runtime.files import write_text
 from scaffold.runtime.images.pictures import Tile, confusion_picture, contact_sheet
+from scaffold.runtime.training.reports import Report
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Mistake:
     score: float
 
 
-class ImageReport(pl.Callback):
+class ImageReport(Report):
     """Writes confusion_matrix and mistakes, each as .png and .json, into the run folder at the end of a test.
 
     mistakes: how many images the sheet shows, those first whose right label was thought least likely. Of several
@@ -40,37 +42,38 @@ class ImageReport(pl.Callback):
 
     def __init__(self, mistakes: int = 40) -> None:
         self.most = mistakes
+        self.labels: Sequence[str] = ()
         self.confusion: MulticlassConfusionMatrix | None = None
         self.worst = torch.empty(0, 5, dtype=torch.float64)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002 - Lightning gives both
+    def begin(self, module: Any) -> None:
         """Begin anew."""
-        labels = pl_module.context.vocabulary.size("labels")
-        self.confusion = MulticlassConfusionMatrix(labels).to(pl_module.device)
+        self.labels = module.context.vocabulary.elements("labels")
+        self.confusion = MulticlassConfusionMatrix(len(self.labels)).to(module.device)
         self.worst = torch.empty(0, 5, dtype=torch.float64)
 
-    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:  # noqa: ARG002
+    def add(self, output: Any, batch: Batch) -> None:
         """Count a batch, and keep its worst mistakes."""
-        logits = None if outputs is None else entry(outputs, "logits")
+        logits = None if output is None else entry(output, "logits")
         if logits is None or self.confusion is None:
             return
         self.confusion.update(logits, batch["labels"])
         found = torch.cat([self.worst, wrong(logits, batch["labels"], batch.rows)])
         self.worst = found[found[:, 3].argsort(stable=True)[: self.most]]
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def write(self, folder: Path | None, rows: Sequence[Any]) -> None:
         """Write the files."""
         if self.confusion is None or not self.confusion.update_called:
             log.warning("no confusion matrix and no mistakes are written: test_step returns no output")
             return
         counts = self.confusion.compute().cpu().numpy()
-        if not trainer.is_global_zero:
+        if folder is None:
             return
-        folder, names = Path(trainer.default_root_dir), pl_module.context.vocabulary.elements("labels")
-        matrix = {"labels": list(names), "counts": counts.tolist()}  # counts[label][prediction]
-        write_text(folder / "confusion_matrix.json", json.dumps(matrix, ensure_ascii=False) + "\n")
-        confusion_picture(counts, names).save(folder / "confusion_matrix.png")
-        write_mistakes(folder, self.worst, trainer.datamodule.rows("test"), names)  # type: ignore[attr-defined]
+        matrix = {"labels": list(self.labels), "counts": counts.tolist()}  # counts[label][prediction]
+        start = folder / f"{self.prefix}confusion_matrix"  # endings are put behind it: a prefix may hold dots
+        write_text(Path(f"{start}.json"), json.dumps(matrix, ensure_ascii=False) + "\n")
+        confusion_picture(counts, self.labels).save(f"{start}.png")
+        write_mistakes(folder / f"{self.prefix}mistakes", self.worst, rows, self.labels)
 
 
 def wrong(logits: Tensor, labels: Tensor, rows: Any) -> Tensor:
@@ -83,15 +86,16 @@ def wrong(logits: Tensor, labels: Tensor, rows: Any) -> Tensor:
     return table[predicted != labels]
 
 
-def write_mistakes(folder: Path, worst: Tensor, rows: Any, names: Any) -> None:
-    """Write the mistakes as JSON and, where there are any, as a sheet."""
+def write_mistakes(start: Path, worst: Tensor, rows: Any, names: Any) -> None:
+    """Write the mistakes as JSON and, where there are any, as a sheet: `start` with the ending of each."""
     mistakes, tiles = [], []
     for row, label, predicted, right, best in worst.tolist():
         sample = rows[int(row)]
         found = Mistake(sample.path, names[int(label)], names[int(predicted)], round(right, 6), round(best, 6))
         mistakes.append(vars(found))
         tiles.append(Tile(sample.pixels(), (found.label, f"as {found.prediction} {best:.0%}"), is_wrong=True))
-    write_text(folder / "mistakes.json", json.dumps(mistakes, indent=2, ensure_ascii=False) + "\n")
-    (folder / "mistakes.png").unlink(missing_ok=True)
+    write_text(Path(f"{start}.json"), json.dumps(mistakes, indent=2, ensure_ascii=False) + "\n")
+    sheet = Path(f"{start}.png")
+    sheet.unlink(missing_ok=True)
     if tiles:
-        contact_sheet(tiles).save(folder / "mistakes.png")
+        contact_sheet(tiles).save(sheet)

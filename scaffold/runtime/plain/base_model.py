@@ -17,7 +17,8 @@ from transformers.utils import ModelOutput
 
 import scaffold
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, shown
-from scaffold.runtime.config.objects import check_arguments, locate
+from scaffold.runtime.config.arguments import check_arguments
+from scaffold.runtime.config.objects import locate
 from scaffold.runtime.config.settings import fits, is_plain
 from scaffold.runtime.files import sha256, write_text
 from scaffold.runtime.plain.registry import find, name_of

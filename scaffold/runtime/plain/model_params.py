@@ -10,10 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.config.errors import near
-from scaffold.runtime.config.objects import check_arguments
-from scaffold.runtime.config.settings import argument_types, check_types
+from scaffold.errors import ConfigError, Where, listed, nearest, shown
+from scaffold.runtime.config.arguments import check_arguments
+from scaffold.runtime.config.settings import read_values
 from scaffold.runtime.plain.base_model import load_weights
 from scaffold.runtime.plain.registry import find
 
@@ -64,9 +63,8 @@ def build_model(model_params: ModelParams, packages: Iterable[str] = ()) -> nn.M
     entry = find(model_params.model_name, "model", packages)
     if not (isinstance(entry.target, type) and issubclass(entry.target, nn.Module)):
         raise _wrong("model_name", f"{entry.path} is not an nn.Module", "register a class of PyTorch modules")
-    arguments = dict(model_params.model_kwargs)
-    check_arguments(entry.target, arguments, "model.model_kwargs")
-    check_types(argument_types(entry.target), arguments, "model.model_kwargs")
+    check_arguments(entry.target, model_params.model_kwargs, "model.model_kwargs")
+    arguments = read_values(entry.target, model_params.model_kwargs, "model.model_kwargs")
     with torch.device(_device(model_params.device_map)):
         model = entry.target(**arguments)
     model.to(dtype=DTYPES[model_params.dtype])
@@ -92,11 +90,11 @@ def freeze(model: nn.Module, layers: Iterable[str]) -> None:
             modules[name].requires_grad_(False)
         else:
             names = [part for part in [*modules, *parameters] if part]
-            near_by = near(name, names)
+            near = nearest(name, names)
             raise _wrong(
                 "freeze_layers",
                 f"{type(model).__name__} has no layer {shown(name)} with parameters",
-                f"did you mean {near_by}?" if near_by else f"name some of {listed(names, 20)}",
+                f"did you mean {near}?" if near else f"name some of {listed(names, 20)}",
             )
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
-from scaffold.errors import ConfigError, RefusedError, Where, listed, shown
-from scaffold.runtime.config.errors import near
+from scaffold.errors import ConfigError, RefusedError, Where, listed, nearest, shown
 from scaffold.runtime.config.objects import project_packages
 
 Kind = Literal["model", "dataset", "collator", "metric", "optimizer", "scheduler", "callback"]
@@ -93,12 +92,12 @@ def find(name: str, kind: str, packages: Iterable[str] = ()) -> Registration:
     if found is not None:
         return found
     names = [entry.name for entry in entries]
-    near_by = near(str(name), names)
+    near = nearest(name, names)
     raise ConfigError(
         f"no {kind} is registered as {shown(name)}",
         because=f"registered are {listed(names, 20)}" if names else f"the project registers no {kind}",
-        fix=f"did you mean {near_by}?"
-        if near_by
+        fix=f"did you mean {near}?"
+        if near
         else f'put @register("{name}", "{kind}") above it, and run from its project',
         code="config.registered",
     )
@@ -158,10 +157,10 @@ def _source(target: Any) -> tuple[str, int]:
 
 
 def _unknown_kind(kind: object) -> ConfigError:
-    near_by = near(str(kind), KINDS)
+    near = nearest(kind, KINDS)
     return ConfigError(
         f"nothing can be registered as {shown(kind)}",
         because=f"the kinds are {listed(KINDS)}",
-        fix=f"did you mean {near_by}?" if near_by else "name one of these",
+        fix=f"did you mean {near}?" if near else "name one of these",
         code="config.registered",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,7 +14,8 @@ from scaffold.runtime.config.errors import CONFIG_EXCEPTIONS, config_error
 from scaffold.runtime.config.objects import compose
 from scaffold.runtime.config.settings import Natural, Positive, Range, read_settings
 from scaffold.runtime.plain.model_params import ModelParams
-from scaffold.runtime.plain.registry import is_same_name, target_of
+from scaffold.runtime.plain.registry import find, is_same_name, target_of
+from scaffold.runtime.training.optim import Schedule
 
 T = TypeVar("T")
 Share = Annotated[float, Range(0)]
@@ -66,7 +67,11 @@ class DataParams:
 
 @dataclass(frozen=True)
 class TrainingParams:
-    """How to train; what is left out stays as `conf/` has it. optimizer: a registered name, or a class's full path."""
+    """How to train; what is left out stays as `conf/` has it.
+
+    optimizer: a registered name, or a class's full path. lr_scheduler_type: constant, linear, cosine, or a registered
+    name.
+    """
 
     output_dir: str | None = None
     num_train_epochs: Positive | None = None
@@ -76,7 +81,7 @@ class TrainingParams:
     learning_rate: Share | None = None
     weight_decay: Share | None = None
     optimizer: str | None = None
-    lr_scheduler_type: Literal["constant", "linear", "cosine"] | None = None
+    lr_scheduler_type: str | None = None
     warmup_steps: Natural | None = None
     seed: Natural | None = None
 
@@ -129,7 +134,7 @@ class TrainingConfig:
         for name, place in PLACES.items():
             value = getattr(self.training, name)
             if value is not None:
-                found[place] = _optimizer(value) if name == "optimizer" else value
+                found[place] = READ[name](value) if name in READ else value
         splits = asdict(self.data) if self.data else {}
         paths = {name: [one["dataset_path"] for one in split["datasets"]] for name, split in splits.items() if split}
         return found | ({"data.path": paths} if paths else {})
@@ -137,6 +142,13 @@ class TrainingConfig:
 
 def _optimizer(name: str) -> str:
     return name if "." in name else target_of(name, "optimizer")
+
+
+def _scheduler(name: str) -> str:
+    return name if name in get_args(Schedule) else find(name, "scheduler").name
+
+
+READ = {"optimizer": _optimizer, "lr_scheduler_type": _scheduler}
 
 
 def _read(cls: type[T], values: Any, key: str) -> T:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
 from scaffold.errors import ConfigError, Where
 from scaffold.runtime.config.settings import read_settings
 from scaffold.runtime.module import BaseModule
@@ -47,3 +50,15 @@ class WrappedModule(BaseModule):
     def forward(self, **batch: Any) -> Any:
         """Return what the model does."""
         return self.model(**batch)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients as the other training loops do: over the model's parameters in their own order.
+
+        Lightning takes them in the optimizer's, whose norm is rounded otherwise; after some steps that can be seen.
+        """
+        if self.trainer.world_size > 1 or gradient_clip_algorithm not in (None, "norm"):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip_grad_norm_(self.parameters(), gradient_clip_val)

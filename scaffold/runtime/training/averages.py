@@ -15,11 +15,11 @@ class Averages:
         self.items: Tensor | float = 0.0
         self.sums: dict[str, Tensor | float] = {}
 
-    def add(self, items: Tensor | int, sums: Mapping[str, Tensor]) -> None:
+    def add(self, items: Tensor | float, sums: Mapping[str, Tensor | float]) -> None:
         """Add the sums of one batch over its items."""
-        self.items = self.items + _number(items)
+        self.items = self.items + number(items)
         for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + _number(value)
+            self.sums[name] = self.sums.get(name, 0.0) + number(value)
 
     def compute(self, reduce: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, float]:
         """Return every average; `reduce` adds the sums of other processes. Nothing added gives nothing."""
@@ -45,8 +45,8 @@ class Averages:
         return [self.items, *self.sums.values()]
 
 
-def _number(value: Tensor | float) -> Tensor | float:
-    # a GPU's value stays there, as reading it would make every step wait
+def number(value: Tensor | float) -> Tensor | float:
+    """Return a value as a plain number; a GPU's stays there, as reading it would make every step wait."""
     if not isinstance(value, Tensor):
         return value
     return value.detach().double() if value.is_cuda else value.item()

@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from scaffold.errors import DivergedError, listed
 from scaffold.runtime.console import say
 from scaffold.runtime.module import BaseModule
-from scaffold.runtime.training.loggers import CurveLogger
-from scaffold.runtime.training.manifest import refuse_other_data, refuse_other_engine
+from scaffold.runtime.training.loggers import CurveLogger, epoch_line
 from scaffold.runtime.training.run import Run
-from scaffold.runtime.training.run_files import write_run_files
+from scaffold.runtime.training.run_files import refuse_other_start, write_run_files
 from scaffold.runtime.training.seeding import seed_batch
 from scaffold.runtime.training.trial import try_forward
 
-LOG_EVERY = 50
 REFRESH_EVERY = 25
 
 
@@ -117,7 +115,7 @@ class _Loss:
 
     def __init__(self, loss: Tensor, step: int, epoch: int, rows: Any) -> None:
         self.step, self.epoch, self.rows = step, epoch, rows
-        self.number = loss.detach().to("cpu", non_blocking=True)
+        self.number = loss.detach().to("cpu", non_blocking=True) if loss.is_cuda else loss
         self.arrival = torch.cuda.current_stream(loss.device).record_event() if loss.is_cuda else None
 
     def value(self) -> float:
@@ -172,9 +170,8 @@ class RunFiles(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         """Go on only with the data that the run was started with; this comes before its checkpoint is loaded."""
-        if stage == "fit" and self.run.resume_from:
-            refuse_other_engine(self.run.folder, "lightning")
-            refuse_other_data(self.run.folder, trainer.datamodule.files)  # type: ignore[attr-defined]
+        if stage == "fit":
+            refuse_other_start(self.run, trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the vocabulary, the tokenizer and the manifest."""
@@ -196,9 +193,9 @@ class RunFiles(pl.Callback):
         self.row = checkpoint.get("curve", {})
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the epoch's average so far and the learning rate, at every 50th step."""
-        step = trainer.global_step
-        if step % LOG_EVERY or (batch_idx + 1) % trainer.accumulate_grad_batches:
+        """Log the epoch's average so far and the learning rate, at every step that `log_every_n_steps` divides."""
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not every or step % every or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         values = {f"train/{name}": value for name, value in pl_module.averages["train"].compute().items()}
         values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
@@ -239,6 +236,4 @@ class Progress(TQDMProgressBar):
         # Lightning asks callbacks before the module, so this epoch's averages of training are not logged yet
         training = {f"train/{name}": value for name, value in pl_module.averages["train"].compute().items()}
         metrics = {**trainer.callback_metrics, **training}
-        figures = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
-        of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
-        say(f"epoch {trainer.current_epoch + 1}{of}  {figures}")
+        say(epoch_line(trainer.current_epoch + 1, trainer.max_epochs, metrics))

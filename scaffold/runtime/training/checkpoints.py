@@ -301,10 +301,11 @@ def _missing(path: Path) -> RefusedError:
 
 def _damaged(path: Path, because: str) -> ArtefactError:
     intact = _intact_neighbour(path)
+    instead = f"use {intact}, which is intact, and is used where {path.name} is removed"
     return ArtefactError(
         "the checkpoint is damaged",
         because=because,
-        fix=f"use {intact}, which is intact" if intact else "copy it again from where it came, or train again",
+        fix=instead if intact else "copy it again from where it came, or train again",
         where=Where(file=str(path)),
         code="artefact.checkpoint",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -59,9 +60,11 @@ class RunTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Train on a batch, with the generators in its own state."""
         self.recorder.seed()
+        # a last window of fewer batches weighs as Lightning has it; the Trainer would divide by the batches in it
+        self.current_gradient_accumulation_steps = self.args.gradient_accumulation_steps
         self._rows = getattr(inputs, "rows", None)  # the Trainer passes on tensors only
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.recorder.done += 1
+        self.recorder.position.done += 1
         return loss
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -69,6 +72,12 @@ class RunTrainer(Trainer):
         loss, output = super().compute_loss(model, inputs, return_outputs=True)
         self.recorder.count(output, Batch(inputs, rows=self._rows))
         return loss
+
+    def _run_epoch(self, **arguments: Any) -> None:  # type: ignore[override] # it is called with names only
+        # of an epoch in which a run goes on, and of one in which max_steps is reached, fewer batches are to come
+        left = self.recorder.position.batches_now - self.recorder.position.done
+        updates = math.ceil(left / self.args.gradient_accumulation_steps)
+        super()._run_epoch(**arguments | {"steps_in_epoch": left, "num_update_steps_per_epoch": updates})
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
@@ -90,10 +99,10 @@ class _Follow(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Validate, and save."""
-        if self.recorder.signals.received is None or self.recorder.is_epoch_done:
+        if self.recorder.signals.received is None or self.recorder.position.is_epoch_done:
             self.recorder.close_epoch(self.recorder.measure("val"))
             control.should_save = True
-            control.should_training_stop = control.should_training_stop or self.recorder.stopped
+            control.should_training_stop = control.should_training_stop or self.recorder.selection.is_over
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End the process after a signal."""
@@ -120,7 +129,7 @@ class _Epochs:
         self.recorder = recorder
 
     def __len__(self) -> int:
-        return self.recorder.batches_per_epoch
+        return self.recorder.position.batches_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
         return self.recorder.stream()
@@ -138,6 +147,7 @@ def _arguments(recorder: RunRecorder) -> dict[str, Any]:
     return {
         "output_dir": str(recorder.run.checkpoints),
         "num_train_epochs": settings.max_epochs,
+        "max_steps": settings.max_steps,
         "gradient_accumulation_steps": settings.accumulate_grad_batches,
         "max_grad_norm": settings.gradient_clip_val or 0.0,
         "seed": recorder.run.config.seed,

@@ -12,7 +12,7 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-from scaffold.errors import ConfigError, EnvironmentFault, Where, listed, shown
+from scaffold.errors import ConfigError, EnvironmentFault, Where, listed, nearest, shown
 from scaffold.runtime.files import write_text
 
 CLASSES = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger"}
@@ -93,6 +93,12 @@ class CurveLogger(Logger):
         write_text(self.path, text.getvalue())
 
 
+def epoch_line(epoch: int, epochs: int | None, metrics: Mapping[str, Any]) -> str:
+    """Return the figures of an epoch, of so many or of no fixed number, as a line for the screen."""
+    of = f"/{epochs}" if epochs is not None and epochs > 0 else ""
+    return f"epoch {epoch}{of}  " + "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(metrics.items()))
+
+
 def build_loggers(words: str | Iterable[str], folder: Path) -> list[Logger]:
     """Return the CSV logger and those that the config names.
 
@@ -104,10 +110,11 @@ def build_loggers(words: str | Iterable[str], folder: Path) -> list[Logger]:
 
 def _build(name: str, folder: Path) -> Logger:
     if name not in CLASSES:
+        near = nearest(name, CLASSES)
         raise ConfigError(
             f"there is no logger called {shown(name)}",
             because=f"known are csv, {listed(CLASSES)}",
-            fix="logger=csv",
+            fix=f"logger={near}" if near else "name one of them, or a list",
             where=Where(key="logger"),
         )
     packages = {"tensorboard": ("tensorboard", "tensorboardX")}.get(name, (name,))

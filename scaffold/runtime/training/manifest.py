@@ -13,11 +13,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 import scaffold
 from scaffold.errors import RefusedError, Where, listed
 from scaffold.runtime.files import checksum
-from scaffold.runtime.training.run import Run, project_facts
+from scaffold.runtime.training.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,15 @@ def refuse_other_engine(folder: Path, engine: str) -> None:
             where=Where(file=str(folder / "manifest.json")),
             code="refused.engine",
         )
+
+
+def project_facts(folder: Path) -> dict[str, Any]:
+    """Return which template and version wrote the project in a folder, if its record says so."""
+    record = folder / ".scaffold" / "record.yml"
+    if not record.is_file():
+        return {}
+    loaded = DictConfig(OmegaConf.load(record))
+    return {key: loaded.get(key) for key in ("template", "template_version")}
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
 import lightning.pytorch as pl
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from scaffold.errors import ConfigError, Where, listed, shown
-from scaffold.runtime.config.objects import check_arguments, instantiate, locate
+from scaffold.runtime.config.arguments import check_arguments
+from scaffold.runtime.config.objects import instantiate, locate
+from scaffold.runtime.plain.registry import registered
+
+log = logging.getLogger(__name__)
 
 KEY = "optim"  # the section of the config that conf/model hands to the model as its optim_conf
 Schedule = Literal["constant", "linear", "cosine"]
+Shape = Callable[[float], float]
+SHAPES: dict[str, Shape] = {"linear": lambda done: 1 - done, "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2}
 FUSED_DEVICES = {"cpu", "cuda"}
 FUSED_OPTIMIZERS = ("Adam", "AdamW")
 
@@ -27,26 +35,26 @@ class TorchFactory:
     """Makes the optimizer of a module, and a schedule that is set at every optimizer step.
 
     optimizer: an optimizer's `_target_` and its arguments. schedule: how the rate falls after the warm-up; None leaves
-    it as it is. warmup: the share of all steps in which the rate rises from 0 to lr or, from 1 on, the number of steps.
-    final: the share of lr that is left at the end. no_decay: patterns of parameter names, such as `*embeddings*`, that
-    get no weight decay; parameters of fewer than two dimensions (biases, norms) never do.
+    it as it is, and another name is that of a registered scheduler, a function such as `1 - done**2`: from how much of
+    the way is done to how much of lr is left. warmup: the share of all steps in which the rate rises from 0 to lr or,
+    from 1 on, the number of steps. final: the share of lr that is left at the end. no_decay: patterns of parameter
+    names, such as `*embeddings*`, that get no weight decay; parameters of fewer than two dimensions (biases, norms)
+    never do.
     """
 
     def __init__(
         self,
         optimizer: Mapping[str, Any],
-        schedule: Schedule | None = None,
+        schedule: Schedule | str | None = None,
         warmup: float = 0.0,
         final: float = 0.0,
         no_decay: Iterable[str] = (),
     ) -> None:
         self.optimizer = dict(optimizer)
-        self.schedule = schedule
+        self.schedule = schedule if schedule is None or schedule in get_args(Schedule) else _registered(schedule)
         self.warmup = _within("warmup", warmup, math.inf)
         self.final = _within("final", final, 1)
         self.no_decay = tuple(no_decay)
-        if schedule is not None and schedule not in get_args(Schedule):
-            raise _wrong("schedule", f"Expected {listed(get_args(Schedule))} or null, got {shown(schedule)}")
 
     def __call__(self, module: pl.LightningModule) -> Any:
         """Return what Lightning expects of `configure_optimizers`."""
@@ -61,6 +69,8 @@ class TorchFactory:
         if self.schedule is None:
             return LambdaLR(optimizer, lambda _: 1.0)
         warmup = self.warmup * steps if self.warmup < 1 else self.warmup
+        if warmup > steps:
+            log.warning("optim.warmup=%g is more than the %d steps of training: lr is never reached", warmup, steps)
         rate = functools.partial(rate_at, kind=self.schedule, warmup=round(warmup), steps=steps, final=self.final)
         return LambdaLR(optimizer, rate)
 
@@ -143,14 +153,14 @@ def parameter_groups(parameters: Mapping[str, Tensor], no_decay: Iterable[str] =
     return [group for group in ({"params": decayed}, plain) if group["params"]]
 
 
-def rate_at(step: int, *, kind: Schedule, warmup: int, steps: int, final: float) -> float:
+def rate_at(step: int, *, kind: str | Shape, warmup: int, steps: int, final: float) -> float:
     """Return the share of lr at an optimizer step: up in a line from 0, then down to `final` at the last step."""
     if step < warmup:
         return step / warmup
     if kind == "constant":
         return 1.0
     done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    left = 1 - done if kind == "linear" else (1 + math.cos(math.pi * done)) / 2
+    left = SHAPES[kind](done) if isinstance(kind, str) else kind(done)
     return final + (1 - final) * left
 
 
@@ -171,15 +181,15 @@ def _fuses(cls: Any, arguments: Mapping[str, Any], parameters: Iterable[Tensor],
         return False
     if {"fused", "foreach", "capturable", "differentiable"} & set(arguments):
         return False
-    if isinstance(arguments.get("lr"), Tensor) or _scales_gradients(module):
+    if isinstance(arguments.get("lr"), Tensor) or _has_mixed_precision(module):
         return False
     return all(one.is_floating_point() and one.device.type in FUSED_DEVICES for one in parameters)
 
 
-def _scales_gradients(module: nn.Module) -> bool:
-    # with 16-bit floats Lightning cannot clip the gradients of an optimizer that unscales them itself, as fused ones do
+def _has_mixed_precision(module: nn.Module) -> bool:
+    # Lightning clips no gradients of an optimizer that could unscale them itself, as fused ones can
     trainer = getattr(module, "_trainer", None)
-    return trainer is not None and getattr(trainer.precision_plugin, "scaler", None) is not None
+    return trainer is not None and isinstance(trainer.precision_plugin, MixedPrecision)
 
 
 def _refuse_no_numbers(cls: type[Optimizer], arguments: Mapping[str, Any]) -> None:
@@ -189,6 +199,18 @@ def _refuse_no_numbers(cls: type[Optimizer], arguments: Mapping[str, Any]) -> No
         parameter = inspect.signature(cls).parameters.get(name)
         if isinstance(value, str) and parameter is not None and isinstance(parameter.default, float):
             raise _wrong(f"optimizer.{name}", f"Expected a number, got {shown(value)}")
+
+
+def _registered(name: str) -> Shape:
+    known = f"Expected {listed(get_args(Schedule))}, a registered scheduler or null, got {shown(name)}"
+    try:
+        found = registered(name, "scheduler")
+    except ConfigError as problem:
+        raise _wrong("schedule", known, because=problem.because) from None
+    if isinstance(found, type):
+        because = "a scheduler is a function here: from how much of the way is done to how much of lr is left"
+        raise _wrong("schedule", f"{found.__name__} is a class", because=because)
+    return found  # type: ignore[no-any-return]
 
 
 def _within(name: str, value: Any, most: float) -> float:

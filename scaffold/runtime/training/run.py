@@ -10,6 +10,8 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
 from scaffold.runtime.config.objects import trust
+from scaffold.runtime.config.run_settings import check_run, typed_overrides
 from scaffold.runtime.config.secrets import hide_environment
-from scaffold.runtime.config.settings import check_run
 from scaffold.runtime.console import print_metrics, say
 from scaffold.runtime.files import write_text
 
@@ -55,7 +57,7 @@ class Run:
         check_run(config)
         run = cls._resumed(config) if config.get("resume") else cls._new(config)
         if _is_first_process():
-            _announce_job()
+            _begin_job()
             (run.folder / FINAL_METRICS).unlink(missing_ok=True)  # who has it is finished
             write_text(run.folder / "config.yaml", OmegaConf.to_yaml(_without(run.config, "resume"), resolve=False))
         pl.seed_everything(run.config.seed, verbose=False)
@@ -68,7 +70,7 @@ class Run:
         if not (folder / "config.yaml").is_file():
             raise RefusedError(
                 f"there is no run in {folder}",
-                because="it has no config.yaml" if folder.is_dir() else "the folder does not exist",
+                because=_why_no_run(folder),
                 fix="train first (make train), or name a run folder: RUN=runs/…",
                 where=Where(file=str(folder)),
                 code="refused.no-run",
@@ -108,30 +110,69 @@ class Run:
             code="refused.no-checkpoint",
         )
 
+    def newest(self) -> Path:
+        """Return the checkpoint to go on from."""
+        if self.last.is_file():
+            return self.last
+        if self.best.is_file():
+            say(f"there is no {os.path.relpath(self.last)}: going on from best.ckpt, which may be older")
+            return self.best
+        raise RefusedError(
+            f"the run in {self.folder} cannot go on",
+            because="it has no checkpoint: it stopped before its first validation ended, or they were removed",
+            fix="start again: make train",
+            where=Where(file=str(self.last)),
+            code="refused.nothing-to-resume",
+        )
+
     def point_latest(self) -> None:
         """Let `latest`, beside the run folder, point at this run."""
         link, draft = self.folder.parent / LATEST, self.folder.parent / f".{LATEST}-{os.getpid()}"
         if link.is_symlink() and link.resolve() == self.folder:
             return
+        if link.exists() and not link.is_symlink():
+            _tell_unlinked(link, "a file or folder of that name is there")
+            return
         try:
             draft.unlink(missing_ok=True)
             draft.symlink_to(self.folder.name, target_is_directory=True)
             draft.replace(link)
-        except OSError as fault:  # a file system without links, or a folder of that name, must not end a run
-            log.warning("%s does not point at this run: %s", link, fault.strerror)
+        except OSError as fault:  # a file system without links must not end a run
+            draft.unlink(missing_ok=True)
+            _tell_unlinked(link, fault.strerror or str(fault))
+
+    def tell_saved(self, step: int) -> None:
+        """Say how to go on with a run that a signal stopped."""
+        say(f'saved at step {step}; go on with ARGS="resume={os.path.relpath(self.folder)}"')
 
     def finish(self, trainer: pl.Trainer) -> dict[str, float]:
         """Write the final metrics to metrics.json and return them."""
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        best = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
-        if best is not None:
-            found[trainer.checkpoint_callback.monitor] = float(best)  # type: ignore[union-attr]
-        return self.conclude(found, trainer.current_epoch, first=trainer.is_global_zero)
+        found |= trainer.checkpoint_callback.selection.figures  # type: ignore[union-attr]
+        is_last = trainer.current_epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
+        return self.conclude(
+            found,
+            epochs=trainer.current_epoch,
+            stopped_early=trainer.should_stop and not is_last,
+            data=trainer.datamodule,  # type: ignore[attr-defined]
+            first=trainer.is_global_zero,
+        )
 
-    def conclude(self, found: Mapping[str, float], epochs: int, *, first: bool = True) -> dict[str, float]:
-        """Write the final metrics, with how long it took, and return them; the first of several processes tells."""
-        rounded = {name: round(value, 6) for name, value in found.items()}
-        metrics = rounded | {"train/epochs": epochs, "train/seconds": round(time.time() - self.started, 3)}
+    def conclude(
+        self, found: Mapping[str, float], *, epochs: int, stopped_early: bool, data: Any, first: bool = True
+    ) -> dict[str, float]:
+        """Write the final metrics, with how training and its rows fared, and return them.
+
+        first: whether this process is the first of several, which is the one that writes.
+        """
+        metrics = {
+            **found,
+            "rows/cut": data.cut,
+            "rows/skipped": sum(map(len, data.left_out.values())),
+            "train/epochs": epochs,
+            "train/seconds": round(time.time() - self.started, 3),
+            "train/stopped_early": stopped_early,
+        }
         if first:
             self.write_metrics(metrics)
             print_metrics(metrics)
@@ -164,25 +205,33 @@ class Run:
     @classmethod
     def _resumed(cls, config: DictConfig) -> Self:
         run = cls.open(config.resume)
-        if not run.last.is_file():
-            raise RefusedError(
-                f"the run in {run.folder} cannot go on",
-                because="it has no checkpoints/last.ckpt: it stopped before its first validation ended",
-                fix="start again: make train",
-                where=Where(file=str(run.last)),
-                code="refused.nothing-to-resume",
-            )
+        checkpoint = run.newest()
         merged = _with_overrides(run.config, config)
         check_run(merged)
         _refuse_finished(run, merged)
-        return cls(run.folder, merged, resume_from=run.last, started=time.time())
+        return cls(run.folder, merged, resume_from=checkpoint, started=time.time())
 
 
-def _announce_job() -> None:
-    """Say which job of a sweep begins."""
+@cache
+def _tell_unlinked(link: Path, because: str) -> None:
+    """Say, once in a process, that there is no link to the newest run."""
+    log.warning("%s does not point at this run: %s", link, because)
+
+
+def _why_no_run(folder: Path) -> str:
+    if folder.is_dir():
+        return "it has no config.yaml"
+    if folder.is_symlink():
+        return f"it points at {folder.readlink()}, which is gone"
+    return "the folder does not exist"
+
+
+def _begin_job() -> None:
+    """Say which job of a sweep begins, and remove Hydra's own file on it, which keeps all that was typed."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        job = HydraConfig.get().job
+        job, folder = HydraConfig.get().job, HydraConfig.get().sweep.dir
         say(f"job {job.num + 1}: {job.override_dirname}")
+        Path(folder, "multirun.yaml").unlink(missing_ok=True)
 
 
 def _discard_unused(folder: Path) -> None:
@@ -198,7 +247,7 @@ def _is_first_process() -> bool:
 
 
 def _make_folder(folder: Path, *, timed: bool) -> Path:
-    candidate, number = folder, 2
+    """Make a new folder and return it; one that is named by the clock gets a number where the name is taken."""
     if folder.name == LATEST:
         raise ConfigError(
             f"a run folder cannot be called {LATEST}",
@@ -206,22 +255,27 @@ def _make_folder(folder: Path, *, timed: bool) -> Path:
             fix="give another run_dir",
             where=Where(key="run_dir"),
         )
-    while True:
-        try:
-            candidate.mkdir(parents=True)
-        except FileExistsError:
-            if not timed:
-                raise _taken(folder) from None
-            candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
-        except OSError as fault:
-            raise EnvironmentFault(
-                f"cannot make the run folder {folder}",
-                because=fault.strerror or str(fault),
-                fix="give a run_dir where you may write",
-                where=Where(key="run_dir"),
-            ) from None
-        else:
-            return candidate
+    if _is_made(folder):
+        return folder
+    if not timed:
+        raise _taken(folder)
+    return next(other for number in count(2) if _is_made(other := folder.with_name(f"{folder.name}-{number}")))
+
+
+def _is_made(folder: Path) -> bool:
+    """Make a folder, and return whether it is new."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"cannot make the run folder {folder}",
+            because=fault.strerror or str(fault),
+            fix="give a run_dir where you may write",
+            where=Where(key="run_dir"),
+        ) from None
+    return True
 
 
 def _taken(folder: Path) -> RefusedError:
@@ -252,9 +306,9 @@ def _with_overrides(saved: DictConfig, composed: DictConfig) -> DictConfig:
     merged = saved.copy()
     values = OmegaConf.to_container(composed, resolve=False)  # unresolved: what comes from the environment stays there
     before = OmegaConf.to_container(saved, resolve=False)
-    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else []:
+    for override in typed_overrides():
         key = override.lstrip("+~").partition("=")[0]
-        if key in ("resume", "run_dir"):
+        if key == "resume":
             continue
         value, was = _at(values, key), _at(before, key)
         is_group = isinstance(value, dict) and "." not in key
@@ -306,12 +360,3 @@ def _ended_by(config: DictConfig, epochs: float) -> str:
         if config.trainer.get(key) not in (None, -1):
             return f"trainer.{key}"
     return "patience" if epochs < (config.trainer.get("max_epochs") or -1) else "trainer.max_epochs"
-
-
-def project_facts(folder: Path) -> dict[str, Any]:
-    """Return which template and version wrote the project in a folder, if its record says so."""
-    record = folder / ".scaffold" / "record.yml"
-    if not record.is_file():
-        return {}
-    loaded = DictConfig(OmegaConf.load(record))
-    return {key: loaded.get(key) for key in ("template", "template_version")}

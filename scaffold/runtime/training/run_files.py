@@ -10,8 +10,15 @@ from typing import Any
 from scaffold.runtime.config.secrets import discreet
 from scaffold.runtime.files import write_text
 from scaffold.runtime.reading.rows import Finding
-from scaffold.runtime.training.manifest import manifest
+from scaffold.runtime.training.manifest import manifest, refuse_other_data, refuse_other_engine
 from scaffold.runtime.training.run import Run
+
+
+def refuse_other_start(run: Run, data: Any, engine: str = "lightning") -> None:
+    """Raise RefusedError when a run would go on with another training loop, or with other data, than it began with."""
+    if run.resume_from:
+        refuse_other_engine(run.folder, engine)
+        refuse_other_data(run.folder, data.files)
 
 
 def write_run_files(run: Run, model: Any, data: Any, engine: str = "lightning") -> None:
@@ -32,8 +39,9 @@ def write_run_files(run: Run, model: Any, data: Any, engine: str = "lightning") 
 
 def _rows_left_out(left_out: Mapping[str, Sequence[Finding]]) -> Iterator[dict[str, Any]]:
     for split, findings in left_out.items():
-        for origin, message in findings:
-            yield {"split": split, "file": origin.file, "line": origin.line, "error": message}
+        for finding in findings:
+            origin = finding.origin
+            yield {"split": split, "file": origin.file, "line": origin.line, "error": finding.message}
 
 
 def _as_json_line(row: dict[str, Any]) -> str:

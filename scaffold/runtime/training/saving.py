@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from scaffold.errors import ConfigError, DivergedError, Where, listed
+from scaffold.errors import DivergedError
 from scaffold.runtime.console import say
+from scaffold.runtime.training.monitor import Selection, logged_name, patience_ended
 from scaffold.runtime.training.run import Run
 from scaffold.runtime.training.signals import Interrupted, Signals
 
@@ -27,17 +25,17 @@ class Checkpoints(ModelCheckpoint):
 
     state_key = "Checkpoints"  # a name of its own: Lightning's has the metric in it, which is known only later
 
-    def __init__(self, run: Run, monitor: str, mode: str) -> None:
+    def __init__(self, run: Run, selection: Selection) -> None:
         super().__init__(
             dirpath=run.checkpoints,
             filename="best",
-            monitor=monitor,
-            mode=mode,
+            monitor=selection.monitor,
+            mode=selection.mode,
             auto_insert_metric_name=False,
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )
-        self.run = run
+        self.run, self.selection = run, selection
         self.signals = Signals(say)
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,7 +76,7 @@ class Checkpoints(ModelCheckpoint):
         """Save the last state, and the best if it is that; stop after a signal."""
         if self._should_skip_saving_checkpoint(trainer):
             return
-        self.monitor = logged_name(self.monitor or "", trainer.callback_metrics)
+        self.monitor = self.selection.monitor  # as it is logged
         super().on_validation_end(trainer, pl_module)
         self._save_last(trainer)
         if code := self.signals.exit_code(trainer):
@@ -99,8 +97,8 @@ class Checkpoints(ModelCheckpoint):
             self._stop(trainer, code)
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
-        """Return whether a score is the best so far; NaN and infinity never are, not even as the first."""
-        return current is not None and bool(torch.isfinite(current)) and super().check_monitor_top_k(trainer, current)
+        """Return whether the validation that has just ended is the best so far."""
+        return current is not None and self.selection.is_latest
 
     def _save_last(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.run.last, weights_only=False)
@@ -109,60 +107,36 @@ class Checkpoints(ModelCheckpoint):
 
     def _stop(self, trainer: pl.Trainer, code: int) -> None:
         if trainer.is_global_zero:
-            say(f'saved at step {trainer.global_step}; go on with ARGS="resume={os.path.relpath(self.run.folder)}"')
+            self.run.tell_saved(trainer.global_step)
         raise Interrupted(code)
 
 
-class Patience(EarlyStopping):
-    """Stops after so many validations without a better one; a resumed run goes on counting."""
+class Patience(pl.Callback):
+    """Counts validations, and stops after so many without a better one; a resumed run goes on counting."""
 
-    state_key = "Patience"  # see Checkpoints
-
-    def __init__(self, monitor: str, mode: str, patience: int) -> None:
-        super().__init__(monitor, mode=mode, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
 
     def state_dict(self) -> dict[str, Any]:
         """Return the count, but not the patience: that is the config's, which may change when a run goes on."""
-        return {"wait_count": self.wait_count, "best_score": self.best_score}
+        return self.selection.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        self.wait_count, self.best_score = state_dict["wait_count"], state_dict["best_score"]
+        self.selection.restore(state_dict)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count this validation."""
-        if not self._should_skip_check(trainer):
-            self.monitor = logged_name(self.monitor, trainer.callback_metrics)
-        super().on_validation_end(trainer, pl_module)
+        """Count this validation; Lightning asks whoever saves checkpoints after this."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.selection.count(trainer.callback_metrics, trainer.current_epoch + 1)
+            trainer.should_stop = trainer.should_stop or self.selection.is_over
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop after the epoch in which patience ended, in a process that went on from there, too."""
-        if self.wait_count < self.patience:
+        if not self.selection.is_over:
             return
         trainer.should_stop = True
         ended = trainer.current_epoch + 1
         last = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else math.inf
         if trainer.is_global_zero and max(1, trainer.min_epochs or 0) <= ended < last:  # type: ignore[operator]
-            say(patience_ended(ended, self.monitor, self.wait_count))
-
-
-def patience_ended(epoch: int, monitor: str, waited: int) -> str:
-    """Return the line that says why training stops before its last epoch."""
-    return f"stopped after epoch {epoch}: {monitor} has not improved for {waited} validations (patience)"
-
-
-def logged_name(monitor: str, logged: Mapping[str, Any]) -> str:
-    """Return the logged metric that `monitor` names; `val/accuracy` also stands for a logged `val_accuracy`.
-
-    Errors: ConfigError when there is none.
-    """
-    alike = [name for name in logged if name.replace("_", "/") == monitor.replace("_", "/")]
-    if alike:
-        return monitor if monitor in alike else alike[0]
-    raise ConfigError(
-        f"nothing logs the monitored metric {monitor}",
-        because=f"validation logs {listed(sorted(logged)) or 'nothing'}",
-        fix="set monitor to one of these (and mode to max or min), or log it in validation_step",
-        where=Where(key="monitor"),
-        code="config.monitor",
-    )
+            say(patience_ended(ended, self.selection.monitor, self.selection.waited))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,13 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import PassThroughProfiler
-from omegaconf import DictConfig
 
-from scaffold.errors import ConfigError, Where, shown
+from scaffold.errors import ConfigError, Where
 from scaffold.runtime.config.objects import instantiate, plain
 from scaffold.runtime.training.callbacks import Guard, Progress, RunFiles
 from scaffold.runtime.training.checkpoint_io import DurableCheckpointIO
 from scaffold.runtime.training.loggers import build_loggers
+from scaffold.runtime.training.monitor import Selection, monitored
 from scaffold.runtime.training.run import Run
 from scaffold.runtime.training.saving import Checkpoints, Patience
 
@@ -41,6 +42,7 @@ def build_trainer(run: Run, model: pl.LightningModule) -> pl.Trainer:
     arguments = {name: _built(value, f"trainer.{name}") for name, value in arguments.items()}
     own, plugins, compiled = (arguments.pop(name, None) for name in ("callbacks", "plugins", "compile"))
     quiet()
+    _keep_signature(type(model).training_step)
     if compiled:
         model.compile(dynamic=True)
     callbacks = [*standard_callbacks(run, model, arguments.get("enable_progress_bar", True)), *(own or [])]
@@ -54,6 +56,12 @@ def build_trainer(run: Run, model: pl.LightningModule) -> pl.Trainer:
             plugins=[DurableCheckpointIO(), *(plugins or [])],
             use_distributed_sampler=False,  # the sampler knows its rank
         )
+
+
+def _keep_signature(step: Any) -> None:
+    # Lightning asks for it at every step; to work it out each time takes longer than to move the batch
+    if inspect.isfunction(step):
+        step.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
 
 
 def _built(value: Any, key: str) -> Any:
@@ -90,34 +98,11 @@ def refusals_named() -> Iterator[None]:
 
 def standard_callbacks(run: Run, model: Any, bar: bool = True) -> list[pl.Callback]:
     """Return the callbacks of every run."""
-    monitor, mode = monitored(run.config, model)
+    selection = Selection(*monitored(run.config, model), run.config.patience)
     callbacks: list[pl.Callback] = [Guard(run, run.config.seed), RunFiles(run)]
     if bar:
-        callbacks.append(Progress(monitor))
-    if run.config.patience is not None:
-        callbacks.append(Patience(monitor, mode, run.config.patience))
-    return [*callbacks, Checkpoints(run, monitor, mode)]
-
-
-def monitored(config: DictConfig, model: Any) -> tuple[str, str]:
-    """Return the metric that picks the best checkpoint, and its direction: the config's, else the task's."""
-    name, mode = model.monitor(model.context)
-    chosen = config.monitor or name
-    if config.mode is None and chosen != name and not chosen.endswith("loss"):
-        raise ConfigError(
-            f"is more or less of {chosen} better?",
-            because="monitor is set and mode is not",
-            fix="set mode=max or mode=min",
-            where=Where(key="mode"),
-        )
-    mode = config.mode or (mode if chosen == name else "min")
-    if mode not in ("max", "min"):
-        raise ConfigError(
-            f"Expected mode to be max or min, got {shown(mode)}",
-            fix="set mode=max or mode=min",
-            where=Where(key="mode"),
-        )
-    return chosen, mode
+        callbacks.append(Progress(selection.monitor))
+    return [*callbacks, Patience(selection), Checkpoints(run, selection)]
 
 
 def quiet_trainer(**arguments: Any) -> pl.Trainer:

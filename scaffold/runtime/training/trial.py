@@ -12,9 +12,10 @@ from transformers.utils import ModelOutput
 
 from scaffold.errors import ModelError, Where, listed
 from scaffold.runtime.batch import Batch
-from scaffold.runtime.contracts import sizes_of, violations
+from scaffold.runtime.contracts import Contract, sizes_of, violations
 
 OUTPUTS = {"qa": "QAOutput", "generation": "GenerationOutput"}
+NO_FIELDS = "Expected an output"  # as the problem of an output begins that is of a wrong type as a whole
 OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -27,13 +28,13 @@ def try_forward(model: Any, batch: Batch) -> None:
         sizes = sizes_of(model.contract, batch)
         if "num_labels" in model.context.facts:
             sizes["labels"] = model.context.facts["num_labels"]
-        problems = _dict_problems(output) or violations(model.contract, output, sizes, finite=False)  # see Guard
+        problems = dict_problems(output) or violations(model.contract, output, sizes, finite=False)  # see Guard
     if problems:
         name = type(model.plain_model).__name__
         raise ModelError(
             f"{name}.forward does not keep the contract of its task",
             because=problems[0],
-            fix=_remedy(model, problems[0]),
+            fix=remedy(model.contract, problems[0]),
             where=_place(type(model.plain_model).forward),
             code="model.contract",
         ).with_details(problems[1:])
@@ -62,20 +63,21 @@ def _signature_problems(model: Any, batch: Batch) -> list[str]:
     return surplus + [f"{takes}: nothing gives {name}" for name in needed if name not in batch]
 
 
-def _dict_problems(output: Any) -> list[str]:
+def dict_problems(output: Any) -> list[str]:
     """Return what is wrong with a plain dict: its entries are no fields, and a training step reads output.loss."""
     if not isinstance(output, dict) or hasattr(output, "loss") or isinstance(output, ModelOutput):
         return []
     return [f"Expected an output with fields, got a plain dict with the keys {listed(output)}"]
 
 
-def _remedy(model: Any, problem: str) -> str:
-    if "plain dict" in problem:
-        output = OUTPUTS.get(model.contract.family, "ClassificationOutput")
-        fields = listed(f"{name}=…" for name in [*(model.contract.outputs or ("logits",)), "loss"])
+def remedy(contract: Contract, problem: str) -> str:
+    """Return what to do about a problem of `forward`."""
+    if problem.startswith(NO_FIELDS):
+        output = OUTPUTS.get(contract.family, "ClassificationOutput")
+        fields = listed(f"{name}=…" for name in [*(contract.outputs or ("logits",)), "loss"])
         return f"return {output}({fields}) or another ModelOutput"
     if "output" in problem:
-        return f"return an output with {listed(model.contract.outputs)} and, for a labelled batch, the loss"
+        return f"return an output with {listed(contract.outputs)} and, for a labelled batch, the loss"
     return "change the arguments of forward, or what collate puts into the batch"
 
 
