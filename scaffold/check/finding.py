@@ -81,16 +81,20 @@ class NotChecked:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a check; `str` of it is what a person reads. `checked`: the ids of the rules that ran."""
+    """The outcome of a check; `str` of it is what a person reads.
+
+    checked: the ids of the rules that ran. made: whether the model that was to be run could be made.
+    """
 
     findings: tuple[Finding, ...] = ()
     not_checked: tuple[NotChecked, ...] = ()
     checked: tuple[str, ...] = ()
+    made: bool = True
 
     def __add__(self, other: Report) -> Report:
         checked = self.checked + other.checked
         left_out = tuple(item for item in self.not_checked + other.not_checked if item.until not in checked)
-        return Report(self.findings + other.findings, left_out, checked)
+        return Report(self.findings + other.findings, left_out, checked, self.made and other.made)
 
     @property
     def errors(self) -> tuple[Finding, ...]:

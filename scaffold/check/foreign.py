@@ -41,6 +41,6 @@ def taken(source: Source, target: Target) -> dict[str, inspect.Parameter] | None
 
 def trainer_names(source: Source) -> list[str]:
     """Return the keys that conf/trainer may have: the arguments of Lightning's Trainer, and the runtime's own."""
-    from scaffold.runtime.config.settings import TRAINER_TYPES
+    from scaffold.runtime.config.run_settings import TRAINER_TYPES
 
     return [*(taken(source, TRAINER) or ()), *TRAINER_TYPES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from scaffold.check.code import Module, own_nodes, text_of
 from scaffold.check.labels import asks_kind, label_kind
@@ -67,19 +68,35 @@ def _metrics(source: Source) -> set[str] | None:
     """
     assert source.model is not None
     found = source.code.method(source.model, "build_metrics")
-    returns = [node for node in own_nodes(found[1]) if isinstance(node, ast.Return)] if found else []
-    if any(asks_kind(node.value, "metrics") for node in returns):
+    asked = [node for node in own_nodes(found[1]) if isinstance(node, ast.Call)] if found else []
+    if any(asks_kind(node, "metrics") for node in asked):
+        if _adds_further(source, asked):
+            return None
         kind = label_kind(source)
         found = source.code.method(kind, "metrics") if kind else None
     if found is None:
         return None
-    calls = [node for node in ast.walk(found[1]) if isinstance(node, ast.Call)]
-    collections = [call for call in calls if getattr(call.func, "id", "") == "MetricCollection"]
+    collections = list(_collections(found[1]))
     dicts = [call.args[0] for call in collections if call.args and isinstance(call.args[0], ast.Dict)]
     names = [text_of(key) for one in dicts for key in one.keys]
     metrics = [value for one in dicts for value in one.values]
     is_known = all(_is_of_torchmetrics(found[0].module, value) for value in metrics)
     return {name for name in names if name} if dicts and len(dicts) == len(collections) and is_known else None
+
+
+def _collections(function: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls that make a collection of metrics: by its class, or by a function whose result is returned."""
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and (node in returned or getattr(node.func, "id", "") == "MetricCollection"):
+            yield node
+
+
+def _adds_further(source: Source, calls: list[ast.Call]) -> bool:
+    """Return whether the config names further metrics, which are added to those of the kind of label."""
+    adds = any(isinstance(call.func, ast.Attribute) and call.func.attr == "add_metrics" for call in calls)
+    options = source.settings.tree.get("task") if adds else None
+    return isinstance(options, dict) and bool(options.get("metrics"))
 
 
 def _is_of_torchmetrics(module: Module, metric: ast.expr) -> bool:

@@ -59,6 +59,8 @@ def loss(probe: Probe) -> str | None:
         return reason
     if probe.labelled.crash is not None:
         return AfterCrash("the model does not run with labels: see crash")
+    if probe.unreadable:
+        return shapes(probe)
     return "there is no scalar loss: see output-shape" if probe.loss_problems else None
 
 
@@ -103,6 +105,8 @@ def lightning(probe: Probe) -> str | None:
         return reason
     if not probe.is_lightning:
         return Inapplicable("the model is no Lightning module: it has no steps of its own")
+    if reason := every(shapes, loss)(probe):
+        return reason
     return AfterCrash("training fails: see crash") if probe.fitted.crash is not None else None
 
 

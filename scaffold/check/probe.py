@@ -11,17 +11,24 @@ from scaffold.check.probe_bench import Bench
 from scaffold.check.probe_call import Ran, attempt
 from scaffold.check.probe_crash import Crash
 from scaffold.check.probe_effects import Effect, Effects
+from scaffold.check.probe_encode import leaks
 from scaffold.check.probe_library import unused_part
 from scaffold.check.probe_loss import is_detached, losses_beside_ignored
 from scaffold.check.probe_predict import predicted
 from scaffold.check.probe_repeats import Repeats, repeats
+from scaffold.check.probe_scores import FURTHER, STRENGTHS, Reach, Stirred, moved, reach, run_stirred
 from scaffold.check.probe_stir import stir
-from scaffold.check.probe_train import Learning, gradients, learn
+from scaffold.check.probe_train import Learning, gradients, learn, learn_well, stuck, without
 from scaffold.check.probe_windows import run_long
 
 
 class Probe(Bench):
     """A model under examination: where it fails, and what further experiments have shown."""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the constructor runs."""
+        return attempt("__init__", lambda: self.model).crash is None
 
     @cached_property
     def crash(self) -> Crash | None:
@@ -34,6 +41,8 @@ class Probe(Bench):
     @cached_property
     def late_crash(self) -> Crash | None:
         """The first crash after that: in the Trainer, or in the second step."""
+        if self.is_lightning and (self.shape_problems or self.loss_problems):
+            return None  # the steps read the output
         ran = Ran()
         if self.is_lightning:
             ran = self.fitted
@@ -56,6 +65,11 @@ class Probe(Bench):
         """The predictions of five rows, where there is data."""
         samples = self.rows.samples(range(5))  # type: ignore[attr-defined]
         return predicted(self, samples, f"predicting {len(samples)} rows")
+
+    @cached_property
+    def leaks(self) -> list[str]:
+        """The inputs of a project's rows that depend on their label."""
+        return leaks(self) if self.given.data is not None else []
 
     @property
     def in_place_crash(self) -> Crash | None:
@@ -97,11 +111,13 @@ class Probe(Bench):
     @cached_property
     def dead(self) -> list[str]:
         """The trainable parameters that never get a gradient, not even in general position."""
-        silent = [name for name, size in self.gradients.items() if size is None or size == 0]
-        if not silent:
-            return []
-        stirred = gradients(self, stir(self.fresh()))
-        return [name for name in silent if stirred[name] is None or stirred[name] == 0]
+        silent = without(self.gradients)
+        return [name for name in without(gradients(self, stir(self.fresh()))) if name in silent] if silent else []
+
+    @cached_property
+    def stuck(self) -> list[str]:
+        """The parameters that get no gradient as long as another is zero, which waits for them in turn."""
+        return stuck(self, [name for name in without(self.gradients) if name not in self.dead])
 
     def unused_part(self, parameter: str) -> str:
         """Return the unused part of a library's model that a dead parameter lies in; empty for the person's layers."""
@@ -127,6 +143,27 @@ class Probe(Bench):
     def learning(self) -> Learning:
         """How learning a handful of rows by heart goes."""
         return learn(self)
+
+    @cached_property
+    def learning_well(self) -> Learning:
+        """How it goes on until the model is surer of its rows than scores within narrow bounds can say."""
+        return learn_well(self, self.learning.rate)
+
+    @cached_property
+    def stirred_runs(self) -> list[Stirred]:
+        """What models gave whose weights are stirred ever more."""
+        return [run_stirred(self, strength) for strength in STRENGTHS]
+
+    @cached_property
+    def reach(self) -> Reach:
+        """How far apart the scores come that the loss is given, whatever the weights are."""
+        found = reach(self.stirred_runs)
+        return found.unless_beyond(reach([run_stirred(self, FURTHER)])) if found.is_short else found
+
+    @cached_property
+    def moved(self) -> float:
+        """How far one unit of the most effective weight moves a score that the loss is given."""
+        return moved(self)
 
     @cached_property
     def fitted(self) -> Ran:

@@ -20,6 +20,9 @@ from scaffold.check.probe_copy import copied_model, is_copied_well
 from scaffold.check.probe_place import Places
 from scaffold.check.probe_stir import as_model, stir
 from scaffold.runtime.contracts import Contract, entry, loss_violations, shape_violations
+from scaffold.runtime.training.trial import NO_FIELDS, dict_problems, remedy
+
+LABELLED = "With labels: "
 
 
 class Rows(Protocol):
@@ -58,9 +61,14 @@ class Bench:
 
     def __init__(self, given: Given) -> None:
         self.given = given
-        self.contract, self.rows, self.places = given.contract, given.rows, given.places
+        self.contract, self.rows = given.contract, given.rows
         self.pad_id, self.pads_left = given.pad_id, given.pads_left
         self.batch = dict(self.rows.batch(range(5)))
+
+    @cached_property
+    def places(self) -> Places:
+        """Where findings belong."""
+        return replace(self.given.places, plain_class=None if self.plain_model is None else type(self.plain_model))
 
     # models
 
@@ -91,6 +99,17 @@ class Bench:
     def model(self) -> nn.Module:
         """The model that is run where nothing of it changes."""
         return self.fresh()
+
+    @property
+    def size(self) -> int:
+        """How many parameters the model has, but for those whose shape is not known yet."""
+        return sum(one.numel() for one in self.model.parameters() if not isinstance(one, UninitializedParameter))
+
+    @property
+    def plain_model(self) -> nn.Module | None:
+        """The module of the runtime's models whose `forward` takes the batch; None for any other model."""
+        made: nn.Module | None = getattr(self.model, "plain_model", None)
+        return made
 
     @cached_property
     def precise(self) -> bool:
@@ -170,8 +189,23 @@ class Bench:
     @cached_property
     def shape_problems(self) -> list[str]:
         """What is wrong with the output's type, fields and shapes."""
-        ran = self.plain if self.plain.crash is None else self.labelled
-        return shape_violations(self.contract, ran.output, self.sizes(self.batch)) if ran.crash is None else []
+        return self._wrong(self.plain) or [f"{LABELLED}{problem}" for problem in self._wrong(self.labelled)]
+
+    def _wrong(self, ran: Ran) -> list[str]:
+        if ran.crash is not None:
+            return []
+        as_dict = dict_problems(ran.output) if self.plain_model is not None else []
+        return as_dict or shape_violations(self.contract, ran.output, self.sizes(self.batch))
+
+    @cached_property
+    def unreadable(self) -> bool:
+        """Whether an output has no fields to read."""
+        return any(problem.removeprefix(LABELLED).startswith(NO_FIELDS) for problem in self.shape_problems)
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do about outputs of the runtime's models that have no fields, as training says it."""
+        return remedy(self.contract, NO_FIELDS) if self.plain_model is not None else None
 
     @cached_property
     def loss_problems(self) -> list[str]:

@@ -36,7 +36,7 @@ class Crash:
     def text(self) -> str:
         """Return the error in one line."""
         if isinstance(self.error, ScaffoldError):
-            return ": ".join(part for part in (self.error.what, self.error.because) if part)
+            return ": ".join(part for part in (self.error.what.rstrip("."), self.error.because) if part)
         lines = str(self.error).strip().splitlines()
         return f"{type(self.error).__name__}: {lines[0]}" if lines else type(self.error).__name__
 
@@ -62,7 +62,9 @@ class Crash:
         return self.error.fix if isinstance(self.error, ScaffoldError) else ""
 
     def __str__(self) -> str:
-        return f"{self.doing} failed: {self.text[:LONGEST_VALUE]}"
+        file, _, function = self.place
+        doing = f"importing {file}" if function == "<module>" else self.doing
+        return f"{doing} failed: {self.text[:LONGEST_VALUE]}"
 
 
 class Crashed(Exception):  # noqa: N818 - it is theirs, and no error of this program

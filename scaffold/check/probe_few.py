@@ -47,8 +47,10 @@ def _runs(probe: Probe, count: int) -> Iterator[Ran]:
 
 def _step(probe: Probe, name: str, count: int) -> Ran:
     """Run a step of a Lightning module by itself, without the Trainer, if it runs so on all rows."""
-    runs = []
-    for rows in (5, count):
+
+    def run(rows: int) -> Ran:
         model, batch = probe.fresh(), probe.rows.batch(range(rows))
-        runs.append(attempt(name, lambda model=model, batch=batch: getattr(model, name)(batch, 0)))  # type: ignore[misc]
-    return Ran(crash=runs[1].crash if runs[0].crash is None else None)
+        return attempt(name, lambda: getattr(model, name)(batch, 0))
+
+    crash = run(count).crash
+    return Ran(crash=crash if crash is not None and run(5).crash is None else None)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from scaffold.check.probe_crash import is_own
 from scaffold.check.probe_place import Places
 from scaffold.errors import ScaffoldError, Where, listed
+
+if TYPE_CHECKING:
+    from scaffold.runtime.encoders.backbones import Backbone
 
 LABELS = ("negative", "neutral", "positive")
 TEXTS = [
@@ -29,6 +32,7 @@ NUMBERS = {
 }
 GUESSES: dict[str, Any] = {name: value for value, names in NUMBERS.items() for name in names.split()}
 GUESSES |= dict.fromkeys(("dropout", "dropout_rate", "drop", "p_drop"), 0.1)
+OPTIM = {"_target_": "torch.optim.AdamW", "lr": 1e-3}
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 96}
 
 
@@ -36,30 +40,42 @@ class Unknown(ScaffoldError):  # noqa: N818 - nothing is wrong, something is ask
     """A constructor needs what was not given and cannot be guessed."""
 
 
+def needed_arguments(cls: type, init: Mapping[str, Any]) -> list[str]:
+    """Return the names of what a constructor must be given besides `init`."""
+    return [
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name not in init
+    ]
+
+
+def cannot_guess(cls: type, names: list[str]) -> Unknown:
+    """Return that a constructor needs arguments which only a person can give."""
+    return Unknown(
+        f"the constructor of {cls.__name__} needs {listed(names)}",
+        because="no name of these says clearly what it should be",
+        fix=f"add --init {' '.join(f'{name}=…' for name in names)}",
+        where=where(cls, "__init__"),
+        code="usage.init",
+    )
+
+
+def where(cls: type, method: str) -> Where:
+    """Return where a method of a class is defined, as errors say it."""
+    place = Places(cls).method(method)
+    return Where(place["file"], place["line"])
+
+
 def constructor(cls: type, init: Mapping[str, Any]) -> Callable[[], Any]:
     """Return what makes a new model of a class.
 
     Raises Unknown for a required argument that was not given and whose name does not say what it is.
     """
-    parameters = inspect.signature(cls).parameters
-    needed = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name not in init
-    ]
-    objects = _objects(cls)
-    unknown = [name for name in needed if name not in objects and name not in GUESSES]
-    if unknown:
-        given = " ".join(f"{name}=…" for name in unknown)
-        raise Unknown(
-            f"the constructor of {cls.__name__} needs {listed(unknown)}",
-            because="no name of these says clearly what it should be",
-            fix=f"add --init {given}",
-            where=Where(*_place(cls)),
-            code="usage.init",
-        )
+    needed, objects = needed_arguments(cls, init), _objects(cls)
+    if unknown := [name for name in needed if name not in objects and name not in GUESSES]:
+        raise cannot_guess(cls, unknown)
 
     def make() -> Any:
         chosen = {name: objects[name]() if name in objects else GUESSES[name] for name in needed}
@@ -68,16 +84,11 @@ def constructor(cls: type, init: Mapping[str, Any]) -> Callable[[], Any]:
     return make
 
 
-def _place(cls: type) -> tuple[str | None, int | None]:
-    place = Places(cls).method("__init__")
-    return place["file"], place["line"]
-
-
 def _objects(cls: type) -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {
         "vocabulary": _vocabulary,
-        "backbone": _backbone,
-        "optim_conf": lambda: {"_target_": "torch.optim.AdamW", "lr": 1e-3},
+        "backbone": lambda: small_backbone(TEXTS, architecture="bert"),
+        "optim_conf": lambda: OPTIM,
     }
     config_class = getattr(cls, "config_class", None)
     if issubclass(cls, PreTrainedModel) and config_class is not None:
@@ -91,11 +102,12 @@ def _vocabulary() -> Any:
     return Vocabulary({"labels": LABELS})
 
 
-def _backbone() -> Any:
+def small_backbone(texts: Iterable[str], **options: Any) -> Backbone:
+    """Return a small backbone that starts at random, its tokenizer trained on some texts."""
     from scaffold.runtime.encoders.backbones import Backbone
 
-    backbone = Backbone("scratch", architecture="bert", hidden_size=32, dropout=0.1)
-    backbone.fit_processor(TEXTS)
+    backbone = Backbone("scratch", hidden_size=32, dropout=0.1, **options)
+    backbone.fit_processor(texts)
     return backbone
 
 

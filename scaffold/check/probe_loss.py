@@ -3,78 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's own name for it
-from torch.overrides import TorchFunctionMode
 
 from scaffold.check.probe_batches import count_rows, ignored_targets, taken
 from scaffold.check.probe_bench import Bench
 from scaffold.check.probe_call import backward, call
 from scaffold.check.probe_effects import Effects
 from scaffold.check.probe_graph import leaves
-from scaffold.check.probe_stir import as_model, stir
 from scaffold.check.probe_train import ROUNDS
 from scaffold.runtime.contracts import entry
-
-LOSSES = {
-    F.cross_entropy: "cross_entropy",
-    F.nll_loss: "nll_loss",
-    F.binary_cross_entropy_with_logits: "binary_cross_entropy_with_logits",
-}
-STRONGER = 30.0  # how much more the weights are stirred, so that scores leave 0 to 1 unless they are squashed
-CLOSE = 1e-3
-
-
-class ScoresWatch(TorchFunctionMode):
-    """Notes the scores that each loss function is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, Tensor]] = []
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in LOSSES:
-            self.seen.append((LOSSES[func], kwargs.get("input", args[0] if args else None)))
-        return func(*args, **kwargs)
-
-
-def squashed(bench: Bench) -> list[tuple[str, str]]:
-    """Return the loss functions that are given what they would make themselves, and the outputs that are so."""
-    runs = [_watched(bench, strength) for strength in (1.0, STRONGER, -STRONGER)]
-    found = dict.fromkeys(pair for index in range(len(runs[0])) for pair in _kind([run[index] for run in runs]))
-    return [pair for pair in found if not pair[0].startswith("output")] or list(found)
-
-
-def _watched(bench: Bench, strength: float) -> list[tuple[str, Tensor]]:
-    model = stir(bench.fresh(), seed=int(abs(strength)) + (strength < 0), strength=abs(strength))
-    with ScoresWatch() as watch:
-        output = call(model, as_model(bench.batch, model)).get()
-    fields = [(f"output.{name}", entry(output, name)) for name in bench.contract.outputs]
-    return [*watch.seen, *((name, value) for name, value in fields if isinstance(value, Tensor))]
-
-
-def _kind(runs: list[tuple[str, Tensor]]) -> Iterator[tuple[str, str]]:
-    name, scores = runs[0][0], [scores.detach().double() for _, scores in runs]
-    if any(not bool(torch.isfinite(one).all()) for one in scores):
-        return
-    dim = 1 if not name.startswith("output") and scores[0].dim() > 1 else -1
-    if name == "nll_loss":
-        if not all(_sums_to_one(one.exp(), dim) for one in scores):
-            yield name, "what is no logarithm of probabilities"
-    elif all(bool(((one >= 0) & (one <= 1)).all()) for one in scores):
-        sums = scores[0].size(dim) > 1 and all(_sums_to_one(one, dim) for one in scores)
-        yield name, "probabilities, not scores: they sum to 1" if sums else "values between 0 and 1, not scores"
-
-
-def _sums_to_one(values: Tensor, dim: int) -> bool:
-    return bool(((values.sum(dim) - 1).abs() < CLOSE).all())
 
 
 def is_detached(bench: Bench) -> bool:
@@ -151,12 +92,20 @@ def loss_of_ignorance(bench: Bench) -> float | None:
 
 def padding_with_targets(bench: Bench) -> int:
     """Return how many positions of padding have a target that counts."""
-    mask = bench.batch.get("attention_mask")
+    mask = (
+        _words(bench.batch) if "words" in bench.contract.shapes.get("labels", ()) else bench.batch.get("attention_mask")
+    )
     targets = [bench.batch[name] for name in bench.contract.targets if name in bench.batch]
     if mask is None:
         return 0
     counted = [(one != bench.contract.ignore_index) & (mask == 0) for one in targets if one.shape == mask.shape]
     return sum(int(one.sum()) for one in counted)
+
+
+def _words(batch: Mapping[str, Any]) -> Tensor:
+    """Return which words of a batch there are, (rows, words)."""
+    last = batch["word_ids"].max(dim=1, keepdim=True).values
+    return torch.arange(batch["labels"].size(1), device=last.device) <= last
 
 
 def losses_beside_ignored(effects: Effects) -> tuple[float, float]:

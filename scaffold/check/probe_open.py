@@ -42,7 +42,17 @@ def probe_class(file: Path, root: Path, name: str, task: str, init: Mapping[str,
     Raises Crashed for a file that cannot be imported, Unknown for a constructor that needs more than is given.
     """
     cls = attempt("importing the file", lambda: getattr(imported(file, root), name)).get()
+    if _is_bound(cls):
+        from scaffold.check.probe_bound import probe_bound
+
+        return probe_bound(cls, init)
     return Probe(lone_given(constructor(cls, init), FAMILIES[task], cls))
+
+
+def _is_bound(cls: type) -> bool:
+    """Return whether a class is a model of the runtime with its task, which gets what it knows from its data."""
+    home = sys.modules.get("scaffold.runtime.module")
+    return home is not None and issubclass(cls, home.BaseModule) and hasattr(cls, "contract")
 
 
 def lone_given(make: Callable[[], nn.Module], contract: Contract, cls: type | None = None) -> Given:

@@ -19,12 +19,16 @@ class Place(TypedDict):
 
 @dataclass(frozen=True)
 class Places:
-    """Looks up places of a model's class."""
+    """Looks up places of a model's class. plain_class: that of the module inside it, which `forward` is of."""
 
     model_class: type | None
+    plain_class: type | None = None
 
     def method(self, name: str = "forward") -> Place:
         """Return where a method is defined; where that is not the person's own, their class."""
+        inner = _place(getattr(self.plain_class, name, None)) if name == "forward" else _NOWHERE
+        if inner["file"] is not None:
+            return inner
         found = getattr(self.model_class, name, None)
         place = _place(found) if found is not None else _NOWHERE
         return place if place["file"] is not None else _place(self.model_class)

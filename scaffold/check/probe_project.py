@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
@@ -16,9 +16,13 @@ from scaffold.check.probe_bench import Given, with_shift
 from scaffold.check.probe_call import attempt
 from scaffold.check.probe_fake import too_large
 from scaffold.check.probe_place import Places
+from scaffold.errors import DataError
 from scaffold.runtime.batch import Batch, forward_names, kept_features
 from scaffold.runtime.data import DataModule, backbone_of
-from scaffold.runtime.samples import BadRow
+from scaffold.runtime.encoding import encode
+from scaffold.runtime.reading.rows import Rows
+from scaffold.runtime.samples import BadRow, Sample
+from scaffold.runtime.task import Context, Stage, Task
 
 LOOK_AT = 256  # rows, to choose some of different lengths and labels from
 CHOSEN = 15
@@ -35,7 +39,25 @@ def probe_project(config: Any) -> Probe:
     return Probe(project_given(lambda: build(config, context, backbone), data))
 
 
-def project_given(make: Callable[[], nn.Module], data: DataModule) -> Given:
+class Data(Protocol):
+    """What is asked of a DataModule, or of what stands in for one."""
+
+    @property
+    def task(self) -> type[Task]:
+        """The model's class, with the hooks of its task."""
+        ...
+
+    @property
+    def context(self) -> Context:
+        """What the task knows of its rows."""
+        ...
+
+    def rows(self, split: Stage) -> Iterable[Sample]:
+        """Return the rows of a split."""
+        ...
+
+
+def project_given(make: Callable[[], nn.Module], data: Data) -> Given:
     """Return what the probe of a model with a DataModule is made of."""
     large = too_large(make)
     rows = ProjectRows(data)
@@ -59,7 +81,7 @@ def project_given(make: Callable[[], nn.Module], data: DataModule) -> Given:
 class ProjectRows:
     """A few rows of a project, chosen for different labels and lengths, and batched by its own hooks."""
 
-    def __init__(self, data: DataModule) -> None:
+    def __init__(self, data: Data) -> None:
         self.data, self.task, self.context = data, data.task, data.context
 
     @cached_property
@@ -69,7 +91,18 @@ class ProjectRows:
         by_label: dict[Any, list[Any]] = {}
         for pair in sorted(found, key=lambda pair: self.task.length(pair[1])):
             by_label.setdefault(_label(pair[1], self.task.contract.targets), []).append(pair)
+        if not by_label:
+            self._refuse()
         return list(islice(_in_turn(list(by_label.values())), CHOSEN))
+
+    def _refuse(self) -> None:
+        """Raise what keeps all rows from being encoded, as training says it."""
+        rows = self.data.rows("train")
+        if isinstance(rows, Rows):
+            encode(self.task, rows, self.context, "validation")
+        for sample in rows:
+            self.task.encode(sample, self.context, "validation")
+        raise DataError("no row can be encoded", because="encode makes no features of any", code="data.empty")
 
     def samples(self, rows: Sequence[int]) -> list[Any]:
         """Return the rows themselves."""

@@ -20,9 +20,11 @@ from scaffold.runtime.contracts import Contract, entry
 ROUNDS = 3
 RATES = (3e-3, 1e-2, 3e-4)
 STEPS = 120
+FIRST_STEPS = 8  # as many as factors of zero that wake one after the other
 LOOK_EVERY = 4
 ENOUGH = 0.9  # of all targets right
 HALF = 0.5  # of the first loss: what a model that cannot be sure of anything does not fall below
+SURE = 0.15  # of the first loss: what a model falls below that can be sure
 SECONDS = 30.0
 
 
@@ -31,6 +33,7 @@ class Learning:
     """How learning a handful of rows by heart went at the best learning rate.
 
     first, last: the loss at the start and the end. right: the share of targets that the outputs predict at the end.
+    goal: the share of the first loss to reach.
     """
 
     first: float
@@ -39,11 +42,12 @@ class Learning:
     steps: int
     seconds: float
     rate: float
+    goal: float = HALF
 
     @property
     def learnt(self) -> bool:
         """Return whether the model knows its rows, and is sure of them."""
-        return self.right >= ENOUGH and (self.first <= 0 or self.last <= HALF * self.first)
+        return self.right >= ENOUGH and (self.first <= 0 or self.last <= self.goal * self.first)
 
     @property
     def out_of_time(self) -> bool:
@@ -67,6 +71,34 @@ def gradients(bench: Bench, model: nn.Module) -> dict[str, Tensor | None]:
     return largest
 
 
+def without(found: Mapping[str, Tensor | None]) -> list[str]:
+    """Return the names of the parameters that have no gradient."""
+    return [name for name, size in found.items() if size is None or size == 0]
+
+
+def stuck(bench: Bench, silent: list[str]) -> list[str]:
+    """Return those of some silent parameters that are zero, stay so in training, and would wake another of them."""
+    zero = [name for name, value in bench.pristine.named_parameters() if name in silent and not bool(value.any())]
+    if len(zero) < 2:
+        return []
+    model = bench.fresh()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATES[0], weight_decay=0.0)
+    for step in range(FIRST_STEPS):
+        backward(model, bench.batch, seed=step).get()
+        optimizer.step()
+        optimizer.zero_grad()
+    waiting = [name for name, value in model.named_parameters() if name in zero and not bool(value.any())]
+    return [name for name in waiting if _wakes(bench, model, name, waiting)]
+
+
+def _wakes(bench: Bench, model: nn.Module, name: str, waiting: list[str]) -> bool:
+    other = bench.like(model)
+    with torch.no_grad():
+        other.get_parameter(name).normal_(generator=torch.Generator().manual_seed(0))
+    still = without(gradients(bench, other))
+    return any(one not in still for one in waiting if one != name)
+
+
 def learn(bench: Bench) -> Learning:
     """Learn the rows by heart: at one rate after the other, until it works."""
     best: Learning | None = None
@@ -80,7 +112,12 @@ def learn(bench: Bench) -> Learning:
     return best
 
 
-def _learn(bench: Bench, rate: float) -> Learning:
+def learn_well(bench: Bench, rate: float) -> Learning:
+    """Learn the rows at one rate until the model is sure of them."""
+    return _learn(bench, rate, SURE)
+
+
+def _learn(bench: Bench, rate: float, goal: float = HALF) -> Learning:
     model, batch, started = bench.fresh(), bench.batch, time.monotonic()
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=rate, weight_decay=0.0)
     first, _ = _look(bench, model)
@@ -91,7 +128,7 @@ def _learn(bench: Bench, rate: float) -> Learning:
         if step % LOOK_EVERY:
             continue
         last, right = _look(bench, model)
-        found = Learning(first, last, right, step, time.monotonic() - started, rate)
+        found = Learning(first, last, right, step, time.monotonic() - started, rate, goal)
         if found.learnt or found.out_of_time or not math.isfinite(last):
             break
     return found

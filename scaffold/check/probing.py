@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scaffold.check.probe import Probe
     from scaffold.check.source import Source
 
+SMALL = 10_000_000  # parameters
+
 
 def check_model(
     make: Any, data: Any = None, *, task: str | None = None, only: Collection[str] = (), skip: Collection[str] = ()
@@ -69,10 +71,24 @@ def _opened(source: Source, init: Mapping[str, Any], rules: list[Rule]) -> Repor
 
 def apply(rules: list[Rule], probe: Probe) -> Report:
     """Apply each rule to a probe; what the person's code fails in is left out of the rule, and said."""
-    report = Report()
-    for rule in rules:
-        report += _applied(rule, probe)
+    report = Report(made=probe.is_made)
+    with _enough_threads(probe):
+        for rule in rules:
+            report += _applied(rule, probe)
     return report
+
+
+@contextmanager
+def _enough_threads(probe: Probe) -> Iterator[None]:
+    """Run a small model on one thread: several would wait for each other longer than they calculate."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if probe.is_made and probe.size <= SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def crashed(rules: list[Rule], crash: Crash) -> Report:
@@ -80,7 +96,7 @@ def crashed(rules: list[Rule], crash: Crash) -> Report:
     others = [rule for rule in rules if rule.id != "crash"]
     found = crash_finding(crash) if len(others) < len(rules) else None
     left_out = tuple(rule.not_checked(AfterCrash(f"the model cannot be made: {crash}")) for rule in others)
-    return Report((found,) if found else (), left_out, ("crash",) if found else ())
+    return Report((found,) if found else (), left_out, ("crash",) if found else (), made=False)
 
 
 def crash_finding(crash: Crash) -> Finding:

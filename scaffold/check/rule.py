@@ -33,7 +33,8 @@ class Rule:
     the example is a file of a project, which stands at `file`.
     find: yields what is wrong with a subject, by `RULE.finding(…)`, and what it had to leave out, by
     `RULE.not_checked(…)`. A static rule gets a `Source`, a dynamic one the model and its batches. applies: None, or the
-    reason why the rule cannot be checked on this subject.
+    reason why the rule cannot be checked on this subject. composed: whether it is about the composed config, so that
+    each experiment's is looked at too.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Rule:
     applies: Callable[[Any], str | None] = always
     task: str | None = "sequence"
     file: str = "mymodel/model.py"
+    composed: bool = False
 
     def finding(
         self,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from scaffold.check.arguments import check_arguments
 from scaffold.check.families import named_family
-from scaffold.check.finding import Finding, NotChecked, Report, counted
+from scaffold.check.finding import AfterCrash, Finding, NotChecked, Report, counted
 from scaffold.check.rule import HALVES, Rule, load_rules, rule_ids
-from scaffold.check.source import Source, open_source
+from scaffold.check.source import Source, experiments, open_source
 from scaffold.errors import UsageError, listed, shown
 
 EXAMPLES = ("hidden-state", "output-shape", "padding")
-MISNAMED = ("unknown-target", "unknown-argument")  # what running the model would only say once more
+UNMADE = ("unknown-target", "unknown-argument", "missing-value", "interpolation")  # why a model cannot be made
+STUB = "stub"
 NEEDED = ("torch", "lightning", "transformers")
 
 
@@ -27,21 +29,29 @@ def check_path(
     static: bool = False,
     only: Collection[str] = (),
     skip: Collection[str] = (),
+    overrides: Sequence[str] = (),
 ) -> Report:
     """Check the project in a folder, or a class given as `file.py:ClassName`.
 
-    task, init: the family of a lone class, and arguments of its constructor. static: leave out what runs the model.
-    only, skip: ids of rules.
+    overrides: of the project's config, such as `experiment=finetune`; without them, the config of every experiment is
+    read too. task, init: the family of a lone class, and arguments of its constructor. static: leave out what runs the
+    model. only, skip: ids of rules.
 
     Errors: UsageError for a path, a task or a rule that does not exist.
     """
     check_ids([*only, *skip])
-    source = open_source(path, task, imports=not static and not missing())
-    check_options(source, task, init or {})
-    report = examine(load_rules("static", only, skip), source)
-    misnamed = next((finding.rule for finding in report.errors if finding.rule in MISNAMED), None)
-    reason = _why_not_run(source, static) or (misnamed and f"the config names what does not exist, see {misnamed}")
-    return report + _dynamic_half(source, init or {}, reason, only, skip)
+    source = open_source(path, task, imports=not static and not missing(), overrides=tuple(overrides))
+    check_options(source, task, init or {}, overrides)
+    rules = load_rules("static", only, skip)
+    report = examine(rules, source)
+    told = [finding for finding in report.errors if finding.rule in (*UNMADE, STUB)]
+    report += _of_experiments([rule for rule in rules if rule.composed], source, report)
+    wanted = [name for name in rule_ids("dynamic") if (not only or name in only) and name not in skip]
+    if not wanted:
+        return report
+    if reason := _why_not_run(source, static):
+        return report + _left_out(wanted, reason)
+    return report + _dynamic_half(source, init or {}, wanted, told)
 
 
 def check_model(
@@ -63,6 +73,21 @@ def examine(rules: Iterable[Rule], subject: Any) -> Report:
     report = Report()
     for rule in rules:
         report += _examined(rule, subject)
+    return report
+
+
+def _of_experiments(rules: Iterable[Rule], source: Source, default: Report) -> Report:
+    """Apply rules to the config of each experiment, and return what the default config does not have."""
+    report, rules = Report(), list(rules)
+    for one in experiments(source) if rules else ():
+        found = examine(rules, one)
+        new = [finding for finding in found.findings if finding not in default.findings]
+        left_out = [item for item in found.not_checked if item not in default.not_checked]
+        beside = f"with experiment={one.experiment}"
+        report += Report(
+            tuple(replace(finding, message=f"{finding.message}, {beside}") for finding in new),
+            tuple(replace(item, reason=f"{item.reason}, {beside}") for item in left_out),
+        )
     return report
 
 
@@ -101,9 +126,16 @@ def check_ids(ids: Iterable[str]) -> None:
             )
 
 
-def check_options(source: Source, task: str | None, init: Mapping[str, Any]) -> None:
-    """Raise UsageError for a task or an argument that does not exist, and for either of them with a project."""
+def check_options(source: Source, task: str | None, init: Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
+    """Raise UsageError for a task or an argument that does not exist, and for what does not go with the path."""
     if not source.is_project:
+        if overrides:
+            raise UsageError(
+                f"a lone class takes no {shown(overrides[0])}",
+                because="overrides are for the config of a project, and there is none around it",
+                fix=f"give its constructor an argument: --init {overrides[0]}",
+                code="usage.option",
+            )
         named_family(source.code, task)
         if source.model:
             check_arguments(source.code, source.model, init)
@@ -116,17 +148,48 @@ def check_options(source: Source, task: str | None, init: Mapping[str, Any]) -> 
         )
 
 
-def _dynamic_half(
-    source: Source, init: Mapping[str, Any], reason: str | None, only: Collection[str], skip: Collection[str]
-) -> Report:
-    wanted = [name for name in rule_ids("dynamic") if (not only or name in only) and name not in skip]
-    if reason or not wanted:
-        rules = f"{counted(len(wanted), 'rule')} that run{'s' if len(wanted) == 1 else ''} the model"
-        left_out = (NotChecked("dynamic", f"{reason}, so that {rules} {'is' if len(wanted) == 1 else 'are'} left out"),)
-        return Report(not_checked=left_out if wanted else ())
+def _left_out(rules: list[str], reason: str) -> Report:
+    told = f"{counted(len(rules), 'rule')} that run{'s' if len(rules) == 1 else ''} the model"
+    verb = "is" if len(rules) == 1 else "are"
+    return Report(not_checked=(NotChecked("dynamic", f"{reason}, so that {told} {verb} left out"),))
+
+
+def _dynamic_half(source: Source, init: Mapping[str, Any], rules: list[str], told: list[Finding]) -> Report:
+    """Run the model. told: what the static rules found that ends in a crash, which need not be said once more."""
     from scaffold.check.probing import check_source
 
-    return check_source(source, init=init, only=only, skip=skip)
+    report = check_source(source, init=init, only=rules)
+    unmade = [finding.rule for finding in told if finding.rule in UNMADE]
+    if unmade and not report.made:
+        return _left_out(rules, f"the model cannot be made from the config, see {unmade[0]}")
+    for crash in (one for one in report.findings if one.rule == "crash"):
+        if rule := _reason(source, told, crash):
+            report = _without(report, crash, f"the model does not run: see {rule}")
+    return report
+
+
+def _reason(source: Source, told: list[Finding], crash: Finding) -> str | None:
+    """Return the rule that has said why the model crashes: at the same line, or of a method that is a stub."""
+    file, line = _place(source, crash)
+    for finding in told:
+        is_stub = finding.rule == STUB and finding.message.split()[0] == crash.measured
+        if _place(source, finding) == (file, line) or (is_stub and _place(source, finding)[0] == file):
+            return finding.rule
+    return None
+
+
+def _without(report: Report, crash: Finding, reason: str) -> Report:
+    """Return the report without a crash; reason: what is said of the rules that it kept from running."""
+    left_out = (
+        replace(one, reason=reason) if isinstance(one.reason, AfterCrash) else one for one in report.not_checked
+    )
+    findings = tuple(one for one in report.findings if one is not crash)
+    return replace(report, findings=findings, not_checked=tuple(left_out))
+
+
+def _place(source: Source, finding: Finding) -> tuple[Path, int | None]:
+    """Return a place in full: the paths of what runs are those that are typed in the project's folder."""
+    return source.root / (finding.file or ""), finding.line
 
 
 def _why_not_run(source: Source, static: bool) -> str | None:

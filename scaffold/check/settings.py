@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +27,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Settings:
-    """A composed config and the folder it comes from."""
+    """A composed config and the folder it comes from. choices: group -> the file of it that is chosen."""
 
     folder: Path
     composed: DictConfig
+    choices: Mapping[str, str] = field(default_factory=dict)
     _lines: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @cached_property
@@ -49,16 +50,18 @@ class Settings:
     def place(self, key: str) -> Place:
         """Return file and line of a key, as far as they are found."""
         group, _, inner = key.partition(".")
-        files = sorted((self.folder / group).glob("*.yaml"), key=lambda path: path.stem != self._choice(group))
-        for path, inside in [*((path, inner) for path in files if inner), *((path, key) for path in self._top())]:
+        chosen = self.choices.get(group, "default")
+        files = sorted((self.folder / group).glob("*.yaml"), key=lambda path: path.stem != chosen)
+        within = [(path, inner) for path in files if inner]
+        for path, inside in [*self._of_experiment(key), *within, *((path, key) for path in self._top())]:
             if line := self._lines_of(path).get(inside):
                 return {"file": typed(path), "line": line}
         parent = key.rpartition(".")[0]
         return self.place(parent) if parent else {"file": typed(self.folder / "train.yaml")}
 
-    def _choice(self, group: str) -> str:
-        chosen = (item for item in _defaults(self.folder / "train.yaml") if isinstance(item, dict))
-        return next((str(item[group]) for item in chosen if group in item), "default")
+    def _of_experiment(self, key: str) -> list[tuple[Path, str]]:
+        name = self.choices.get("experiment", "null")
+        return [] if name == "null" else [(experiment_file(self.folder, name), key)]
 
     def _top(self) -> list[Path]:
         return [self.folder / "train.yaml", *sorted(self.folder.glob("*/*.yaml"))]
@@ -88,6 +91,27 @@ def _lines(node: yaml.Node | None, key: str) -> Iterator[tuple[str, int]]:
         for number, child in enumerate(node.value):
             yield f"{key}[{number}]", child.start_mark.line + 1
             yield from _lines(child, f"{key}[{number}]")
+
+
+def experiment_file(folder: Path, name: str) -> Path:
+    """Return the file of an experiment."""
+    return folder / "experiment" / f"{name}.yaml"
+
+
+def choices(folder: Path, overrides: Iterable[str] = ()) -> dict[str, str]:
+    """Return which file of each group is chosen: by the overrides, else by the experiment, else by `train.yaml`."""
+    typed_in = dict(text.split("=", 1) for text in overrides if text.count("=") == 1)
+    chosen = _chosen(folder / "train.yaml")
+    experiment = typed_in.get("experiment", chosen.get("experiment", "null"))
+    return chosen | _chosen(experiment_file(folder, experiment)) | typed_in
+
+
+def _chosen(path: Path) -> dict[str, str]:
+    items = [item for item in _defaults(path) if isinstance(item, dict)]
+    pairs = [(str(group), choice) for item in items for group, choice in item.items()]
+    return {
+        group.removeprefix("override ").strip("/"): "null" if choice is None else str(choice) for group, choice in pairs
+    }
 
 
 def _defaults(path: Path) -> list[Any]:

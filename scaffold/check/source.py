@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ EXAMPLE = "scaffold check model.py:MyModel --task sequence"
 class Source:
     """The code and config that are checked. task, file and target: of a class that is no project's; else None.
 
-    imports: whether other packages may be imported to see what they have.
+    imports: whether other packages may be imported to see what they have. overrides: what the config is composed with,
+    as on the command line of `train.py`. experiment: the file of conf/experiment/ that is checked besides.
     """
 
     root: Path
@@ -30,6 +32,8 @@ class Source:
     file: Path | None = None
     target: str | None = None
     imports: bool = False
+    overrides: tuple[str, ...] = ()
+    experiment: str | None = None
 
     @property
     def is_project(self) -> bool:
@@ -46,12 +50,12 @@ class Source:
         """Return the composed config, or why it does not compose; None for a lone class."""
         if not self.is_project:
             return None
-        from scaffold.check.settings import Settings
+        from scaffold.check.settings import Settings, choices
         from scaffold.runtime.config.objects import compose
 
         folder = self.root / "conf"
         try:
-            return Settings(folder, compose(folder))
+            return Settings(folder, compose(folder, *self.overrides), choices(folder, self.overrides))
         except ConfigError as error:
             return error
 
@@ -91,10 +95,12 @@ def needs_model(source: Source) -> str | None:
     return None if source.model else needs_config(source) or "the class of conf/model is not in the project"
 
 
-def open_source(path: str | Path, task: str | None = None, *, imports: bool = False) -> Source:
+def open_source(
+    path: str | Path, task: str | None = None, *, imports: bool = False, overrides: tuple[str, ...] = ()
+) -> Source:
     """Return what PATH stands for: the folder of a project, or `file.py:ClassName`.
 
-    imports: whether other packages may be imported to see what they have.
+    imports: whether other packages may be imported to see what they have. overrides: of a project's config.
 
     Errors: UsageError for a folder that is no project, for a file or class that does not exist, and for a lone class
     without a task.
@@ -114,7 +120,15 @@ def open_source(path: str | Path, task: str | None = None, *, imports: bool = Fa
             code="usage.project",
         )
     folder = folder.resolve()
-    return Source(folder, Code(folder, project_files(folder)), imports=imports)
+    return Source(folder, Code(folder, project_files(folder)), imports=imports, overrides=overrides)
+
+
+def experiments(source: Source) -> Iterator[Source]:
+    """Yield the project with each of its experiments, for a project whose own config is checked as it is."""
+    folder = source.root / "conf" / "experiment"
+    for path in sorted(folder.rglob("*.yaml")) if source.is_project and not source.overrides else ():
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        yield replace(source, overrides=(f"experiment={name}",), experiment=name)
 
 
 def project_files(root: Path) -> list[Path]:

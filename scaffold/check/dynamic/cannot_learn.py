@@ -16,19 +16,37 @@ if TYPE_CHECKING:
 
 
 def find(probe: Probe) -> Iterator[Finding | NotChecked]:
-    """Yield a model that still gets its rows wrong after many steps, at each of several learning rates."""
+    """Yield a model that still gets its rows wrong after many steps, or gets them right with scores that hinder it."""
     learning = probe.learning
-    if learning.learnt:
-        return
-    if learning.out_of_time:
+    if learning.out_of_time and not learning.learnt:
         yield RULE.not_checked(f"{learning.steps} steps took {learning.seconds:.0f} s, and more would be needed")
         return
+    hindrance = _hindrance(probe)
+    if (learning.learnt and not hindrance) or learning.first != learning.first:  # loss-finite tells of no number
+        return
+    shown = probe.learning_well if learning.learnt and probe.reach.is_short else learning
     message = (
-        f"after {learning.steps} steps on 5 rows {learning.right:.0%} of their targets are predicted, "
-        f"and the loss is {learning.last:.3g} of {learning.first:.3g}"
+        f"after {shown.steps} steps on 5 rows {shown.right:.0%} of their targets are predicted, "
+        f"and the loss is {shown.last:.3g} of {shown.first:.3g}"
     )
-    measured = {"loss at first": learning.first, "at last": learning.last, "right": learning.right}
-    yield RULE.finding(message, measured=measured, **probe.places.method("forward"))
+    measured = {"loss at first": shown.first, "at last": shown.last, "right": shown.right}
+    told = "; ".join(part for part in (message, hindrance) if part)
+    yield RULE.finding(told, measured=measured, **probe.places.method("forward"))
+
+
+def _hindrance(probe: Probe) -> str:
+    """Return what keeps the scores that the loss is given from growing, where learning was slow or came to an end."""
+    learning = probe.learning
+    if probe.reach.is_short and not (learning.learnt and probe.learning_well.learnt):
+        return f"whatever the weights are, its scores lie within {probe.reach.spread:.2g} of each other"
+    is_quick = learning.learnt and learning.rate == RATE and learning.steps <= FEW
+    if not is_quick and probe.moved < LEAST:
+        return f"one unit of the most effective weight moves a score by {probe.moved:.1g} only: it is scaled down"
+    return ""
+
+
+RATE, FEW = 3e-3, 40  # the first rate that is tried, and how many steps sound models take at it
+LEAST = 0.1  # the bias of a last layer moves its score by 1
 
 
 def _applies(probe: Probe) -> str | None:
@@ -48,11 +66,11 @@ def _is_shifted_wrongly(probe: Probe) -> bool:
 RULE = Rule(
     id="cannot-learn",
     severity="error",
-    title="A handful of rows cannot be learnt by heart.",
+    title="A handful of rows cannot be learnt by heart, or never surely.",
     why="Any sound model can; one that cannot will not learn a large data set either.",
     fix=(
         "Look for a loss with the wrong sign, rows and labels in different orders, dropout of nearly everything, "
-        "or scores that are squashed."
+        "or scores that are squashed, scaled down, or kept at one length: cosines need a scale, such as 16."
     ),
     example=changed(CLASSIFIER, ("F.cross_entropy(logits, labels)", "-F.cross_entropy(logits, labels)")),
     instead=CLASSIFIER,

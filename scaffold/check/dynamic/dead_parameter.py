@@ -23,6 +23,9 @@ def find(probe: Probe) -> Iterator[Finding]:
     for layer, names in _joined(layers).items():
         for part, its_names in _by_owner(probe, names).items():
             yield _told(probe, layer, part, its_names)
+    if names := probe.stuck:
+        message = f"{listed(names, 4)} are all zero, and each gets a gradient only once another is not"
+        yield RULE.finding(message, measured=names, fix=UNEQUAL, **probe.places.layer(names[0]))
 
 
 def _told(probe: Probe, layer: str, part: str, names: list[str]) -> Finding:
@@ -57,12 +60,15 @@ def _applies(probe: Probe) -> str | None:
     return reason or ("nothing gets a gradient: see loss-detached" if probe.loss_is_detached else None)
 
 
+UNEQUAL = "Start one of them at random, as low-rank updates do; the other may be zero."
+
 RULE = Rule(
     id="dead-parameter",
     severity="error",
     title="A trainable weight never gets a gradient.",
     why=(
-        "The layer is not used, or cut off by detach, argmax or no_grad: it stays as it was initialised. Training "
+        "The layer is not used, cut off by detach, argmax or no_grad, or multiplied by another that is zero and waits "
+        "for it: it stays as it was initialised. Training "
         "on several devices stops with an error over it."
     ),
     fix="Use the layer in forward, or delete it; freeze it with requires_grad_(False) if it is meant to stay as it is.",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield losses that are given probabilities, and outputs that are."""
-    from scaffold.check import probe_loss
+    from scaffold.check.probe_scores import squashed
 
-    for function, kind in probe_loss.squashed(probe):
+    for function, kind in squashed(probe.stirred_runs):
         yield RULE.finding(f"{function} is given {kind}", measured=kind, **probe.places.method("forward"))
 
 

@@ -9,24 +9,29 @@ from scaffold.check import needs
 from scaffold.check.dynamic._examples import CLASSIFIER, changed
 from scaffold.check.finding import Finding, Inapplicable
 from scaffold.check.rule import Rule
+from scaffold.errors import listed
 
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
 
 def find(probe: Probe) -> Iterator[Finding]:
-    """Yield outputs that differ with and without labels."""
-    effect = probe.effects.targets()
-    if effect:
+    """Yield inputs that `encode` makes of the label, and outputs that differ with and without labels."""
+    if names := probe.leaks:
+        message = f"encode makes another {listed(names)} of a row whose label is known"
+        yield RULE.finding(message, measured=names, fix=ENCODE, **probe.places.method("encode"))
+    if not probe.contract.needs_targets and (effect := probe.effects.targets()):
         message = f"the outputs change by {effect.size:.2g} of their size when labels are given"
         yield RULE.finding(message, measured=effect.size, **probe.places.method("forward"))
 
 
 def _applies(probe: Probe) -> str | None:
-    if probe.contract.needs_targets:
+    if probe.contract.needs_targets and probe.given.data is None:
         return Inapplicable(f"a model for {probe.contract.family} reads the targets before the one it predicts")
     return needs.every(needs.loss, needs.steady)(probe)
 
+
+ENCODE = "Make the inputs of what a row to be predicted has, in every stage; let augmentation be for training alone."
 
 RULE = Rule(
     id="labels-change-output",

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield each target whose change leaves the loss as it was."""
     for target in probe.contract.targets:
-        if target in probe.batch and not probe.effects.target_on_loss(target):
-            message = f"the loss stays the same when every one of {target} changes"
+        if target in probe.batch and not (effect := probe.effects.target_on_loss(target)):
+            change = f"changes by {effect.size:.1g} of its size only" if effect.size > ROUNDING else "stays the same"
+            message = f"the loss {change} when every one of {target} changes"
             yield RULE.finding(message, measured=target, **probe.places.method("forward"))
 
+
+ROUNDING = 1e-9  # what the order of a sum may do in double precision, and more
 
 RULE = Rule(
     id="labels-unused",

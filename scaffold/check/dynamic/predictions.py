@@ -25,7 +25,7 @@ def find(probe: Probe) -> Iterator[Finding]:
 def _applies(probe: Probe) -> str | None:
     if probe.given.data is None:
         return Inapplicable("a model without data has no rows to predict")
-    return needs.every(needs.weights, needs.output)(probe)
+    return needs.every(needs.shapes, needs.finite)(probe)
 
 
 RULE = Rule(

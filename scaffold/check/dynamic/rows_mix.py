@@ -33,7 +33,10 @@ RULE = Rule(
         "A prediction changes with its company, and training sees what prediction will not: usually a softmax, a "
         "mean or a reshape over the wrong dimension."
     ),
-    fix="Give the dimension by number and look which one the rows are: dim=0 is nearly always wrong.",
+    fix=(
+        "Give the dimension by number and look which one the rows are: dim=0 is nearly always wrong, and PyTorch's "
+        "recurrent, attention and Transformer layers take the rows first only with batch_first=True."
+    ),
     example=changed(CLASSIFIER, ("self.head(pooled)", "self.head(pooled - pooled.mean(dim=0))")),
     instead=CLASSIFIER,
     find=find,

@@ -43,4 +43,5 @@ optim_conf: ${optim}
     applies=needs_project,
     task=None,
     file="conf/model/mymodel.yaml",
+    composed=True,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from scaffold.check.code import Class, Function, parameters, text_of
+from scaffold.check.code import RUNTIME, Class, Function, parameters, text_of
 from scaffold.check.families import family_of, named_family
 from scaffold.check.finding import Finding, NotChecked
 from scaffold.check.registered import run_class
@@ -56,7 +56,7 @@ def batch_keys(source: Source) -> Keys | None:
     if contract is None:
         return None
     promised = {*contract.inputs, *contract.targets}
-    if collate is None:
+    if collate is None or collate[0].name.startswith(f"{RUNTIME}."):  # which makes what its family promises
         return Keys(promised, {*contract.optional})
     made = promised & _mentioned(collate[1])
     keys = Keys(made, {*contract.optional, *(promised - made)})
@@ -80,12 +80,20 @@ def _read_collate(collate: Function, keys: Keys) -> None:
             keys.always.discard(text_of(node.slice) or "")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "pop":
             keys.always.discard(text_of(node.args[0]) or "" if node.args else "")
-    for line in (
-        node for node in ast.walk(collate) if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
-    ):
-        for key in line.value.keys if isinstance(line.value, ast.Dict) else ():
-            if key is not None:  # `**other` repeats keys that are known
+        elif isinstance(node, ast.Return):
+            for key in _returned_keys(node.value):
                 _add(text_of(key), keys)
+        elif isinstance(node, ast.Dict):  # which may be put into the batch later
+            keys.maybe.update(text for key in node.keys if (text := text_of(key)))
+
+
+def _returned_keys(value: ast.expr | None) -> Iterator[ast.expr]:
+    """Yield the keys that an expression such as `known | {"more": …}` writes down."""
+    if isinstance(value, ast.BinOp):
+        yield from _returned_keys(value.left)
+        yield from _returned_keys(value.right)
+    elif isinstance(value, ast.Dict):
+        yield from (key for key in value.keys if key is not None)  # `**other` repeats keys that are known
 
 
 def _add(key: str | None, keys: Keys) -> None:
@@ -154,4 +162,5 @@ class Model(nn.Module):
 """,
     find=find,
     applies=needs_model,
+    composed=True,
 )

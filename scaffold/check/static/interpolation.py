@@ -97,4 +97,5 @@ optim_conf: ${optim}
     applies=needs_config,
     task=None,
     file="conf/model/mymodel.yaml",
+    composed=True,
 )

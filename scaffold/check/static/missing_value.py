@@ -22,7 +22,7 @@ def find(source: Source) -> Iterator[Finding]:
                     **source.settings.place(f"{section.key}._target_"),
                 )
     for key, value in source.settings.values():
-        if value == "???":
+        if value == "???" and source.experiment is None:  # the others are for the command line that chooses them
             yield RULE.finding(f"{key} has no value yet", measured="???", **source.settings.place(key))
 
 
@@ -47,4 +47,5 @@ optim_conf: ${optim}
     applies=needs_config,
     task=None,
     file="conf/model/mymodel.yaml",
+    composed=True,
 )

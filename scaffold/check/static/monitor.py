@@ -128,4 +128,5 @@ class Model(pl.LightningModule):
 best = ModelCheckpoint(monitor="val_loss")
 """,
     find=find,
+    composed=True,
 )

@@ -12,7 +12,7 @@ from scaffold.check.foreign import refusal
 from scaffold.check.registered import entries, targets, unregistered
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_config
-from scaffold.errors import listed, shown
+from scaffold.errors import listed, nearest, shown
 
 
 def find(source: Source) -> Iterator[Finding | NotChecked]:
@@ -38,12 +38,10 @@ def find(source: Source) -> Iterator[Finding | NotChecked]:
 
 def _unregistered(source: Source) -> Iterator[Finding]:
     """Yield every name of the config under which the project registers nothing."""
-    from scaffold.runtime.config.errors import near
-
     for key, name, kind in unregistered(source):
         names = [entry.name for entry in entries(source.code, kind) if entry.name]
         has = f"registered are {listed(names, 20)}" if names else f"the project registers no {kind}"
-        meant = near(name, names)
+        meant = nearest(name, names)
         fix = f"Did you mean {meant}?" if meant else f'Put @register("{name}", "{kind}") above it.'
         what = f"no {kind} is registered as {shown(name)}: {has}"
         yield RULE.finding(what, measured=name, fix=fix, **source.settings.place(key))
@@ -59,17 +57,15 @@ def _is_installed(name: str) -> bool:
 
 def _suggestion(source: Source, name: str) -> str | None:
     """Return what was probably meant: a near name in the same module, or the same name elsewhere in the project."""
-    from scaffold.runtime.config.errors import near
-
     home, _, last = name.rpartition(".")
     module = source.code.module(home)
     names = (
         [*module.definitions, *module.imports, *(scaffold.runtime.__all__ if home == RUNTIME else [])] if module else []
     )
-    beside = near(last, names)
+    beside = nearest(last, names)
     elsewhere = [f"{one.name}.{last}" for one in source.modules if last in one.definitions]
     anywhere = [f"{one.name}.{each}" for one in source.modules for each in one.definitions]
-    meant = f"{home}.{beside}" if beside else next(iter(elsewhere), None) or near(name, anywhere)
+    meant = f"{home}.{beside}" if beside else next(iter(elsewhere), None) or nearest(name, anywhere)
     return f"Did you mean {meant}?" if meant else None
 
 
@@ -95,4 +91,5 @@ optim_conf: ${optim}
     applies=needs_config,
     task=None,
     file="conf/model/mymodel.yaml",
+    composed=True,
 )

@@ -259,3 +259,21 @@ def test_a_wrong_shape_is_found_in_a_billion_parameters_within_two_gigabytes(tmp
     found, kilobytes = result.stdout.rsplit(" ", 1)
     assert found == "['output-shape']"
     assert int(kilobytes) < 2_000_000
+
+
+def test_a_small_model_runs_on_one_thread_and_the_others_are_given_back():
+    seen = set()
+
+    class Watched(Bag):
+        def forward(self, *arguments, **batch):
+            seen.add(torch.get_num_threads())
+            return super().forward(*arguments, **batch)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        check_model(Watched, only=["rows-mix"])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert 1 in seen

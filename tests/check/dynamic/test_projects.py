@@ -133,3 +133,57 @@ def test_a_crash_over_the_config_stands_at_its_line(project_of):
     edit(folder / "conf" / "model" / "mymodel.yaml", "  dropout: 0.3", "  drop_out: 0.3")
     [found] = check_path(folder, only=["crash"]).findings
     assert (found.file, found.line) == ("conf/model/mymodel.yaml", 8)
+
+
+def test_a_wrong_name_that_the_model_is_made_without_leaves_the_model_to_be_run(project_of):
+    folder = project_of("sequence-classifier")
+    edit(folder / "conf" / "optim" / "adamw.yaml", "torch.optim.AdamW ", "torch.optim.AdamWeight ")
+    report = check_path(folder)
+    assert "unknown-target" in {found.rule for found in report.errors}
+    assert {"padding", "cannot-learn", "predictions"} <= {*report.checked}
+
+
+def test_a_wrong_name_that_the_model_cannot_be_made_without_is_said_once(project_of):
+    folder = project_of("sequence-classifier")
+    edit(folder / "conf" / "model" / "mymodel.yaml", "mymodel.model.Mymodel", "mymodel.model.Mymodle")
+    report = check_path(folder)
+    assert [found.rule for found in report.errors] == ["unknown-target"]
+    [left_out] = [item for item in report.not_checked if item.rule == "dynamic"]
+    assert left_out.reason.startswith("the model cannot be made from the config, see unknown-target, so that")
+
+
+def test_overrides_choose_what_is_run(project_of):
+    folder = project_of("sequence-classifier")
+    [found] = check_path(folder, only=["cannot-learn"], overrides=["model.dropout=0.98"]).findings
+    assert found.rule == "cannot-learn"
+
+
+ANSWER_IN_TEXT = """    @classmethod
+    def encode(cls, sample: Any, context: Any, stage: Any) -> Any:
+        text = sample.sequence if stage in STAGES else f"{sample.sequence} {sample.label}"
+        return super().encode(SequenceSample(text, sample.label), context, stage)
+
+    def forward("""
+
+
+@pytest.mark.parametrize("stages, measured", [(("predict",), ["input_ids"]), (("predict", "validation"), None)])
+def test_an_answer_in_the_inputs_is_found_unless_it_is_for_training_alone(project_of, stages, measured):
+    path = project_of("sequence-classifier") / "mymodel" / "model.py"
+    edit(path, "    def forward(", ANSWER_IN_TEXT.replace("STAGES", str(stages)))
+    edit(path, "import SequenceTask", "import SequenceSample, SequenceTask")
+    found = [one.measured for one in check_path(path.parents[1], only=["labels-change-output"]).findings]
+    assert found == ([measured] if measured else [])
+
+
+ALL_LABELLED = """    @classmethod
+    def batch_targets(cls, features: Any, inputs: Any, context: Any) -> Any:
+        return {"labels": super().batch_targets(features, inputs, context)["labels"].clamp(min=0)}
+
+    def forward("""
+
+
+def test_words_of_padding_that_have_a_label_are_found(project_of):
+    folder = project_of("token-classifier")
+    edit(folder / "mymodel" / "model.py", "    def forward(", ALL_LABELLED)
+    [found] = check_path(folder, only=["ignored-positions"]).findings
+    assert "positions of padding have a target that is not -100" in found.message

@@ -14,7 +14,7 @@ from scaffold.project.spec import build
 
 def cases() -> Iterator[object]:
     """Yield every template with every choice, an awkward name and as a skeleton."""
-    for template in catalog.all_templates():
+    for template in map(catalog.find, catalog.template_names()):
         yield pytest.param(template.name, "my-2nd_model", {}, False, id=f"{template.name}, awkward name")
         yield pytest.param(template.name, "mymodel", {}, True, id=f"{template.name}, bare")
         for question in template.questions.values():

@@ -49,6 +49,22 @@ def test_keys_that_the_model_s_own_collate_adds_or_removes_count(checked):
     assert {finding.measured for finding in found} == {"lengths", "attention_mask"}
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'return super().collate(features, context, stage, rng) | {"lengths": None}',
+        'return {**super().collate(features, context, stage, rng), "lengths": None}',
+        'batch = super().collate(features, context, stage, rng); batch |= {"lengths": None}; return batch',
+        'more = {"lengths": None}; return super().collate(features, context, stage, rng) | more',
+    ],
+)
+def test_a_key_may_come_into_the_batch_in_any_way(checked, lines):
+    own = '    @classmethod\n    def collate(cls, features, context, stage, rng):\n        """Add lengths."""\n'
+    signature = FORWARD.replace("labels", "lengths: Tensor, labels")
+    checked("forward-keys", model=(FORWARD, signature))
+    assert checked("forward-keys", model=("    def forward(", f"{own}        {lines}\n\n    def forward(")) == []
+
+
 def test_a_model_with_steps_of_its_own_may_call_forward_as_it_likes(checked):
     steps = "".join(
         f"    def {step}(self, batch, batch_idx):\n        return self(batch['input_ids'], batch['attention_mask'])\n\n"

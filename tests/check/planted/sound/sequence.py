@@ -575,3 +575,65 @@ class ShortcutByFlag(Bag):
 
     def score(self, pooled):
         return self.head(pooled if self.deep is None else self.deep(pooled))
+
+
+class Cosine(Bag):
+    """Cosines with a fixed scale, as cosine classifiers have it."""
+
+    def __init__(self, scale=16.0):
+        super().__init__()
+        self.head = nn.Linear(32, 4, bias=False)
+        self.scale = scale
+
+    def score(self, pooled):
+        return self.scale * F.linear(F.normalize(pooled, dim=-1), F.normalize(self.head.weight, dim=-1))
+
+
+class LearntTemperature(Cosine):
+    """Cosines with a scale that is learnt, and that starts at one."""
+
+    def __init__(self):
+        super().__init__(scale=nn.Parameter(torch.ones(())))
+
+
+class MarginCosine(Cosine):
+    """The outputs are cosines; the loss scales them."""
+
+    def __init__(self):
+        super().__init__(scale=1.0)
+
+    def loss(self, logits, labels):
+        return F.cross_entropy(20 * (logits - 0.2 * F.one_hot(labels, 4)), labels)
+
+
+class SoftCap(Bag):
+    """Scores that are kept below 30."""
+
+    def score(self, pooled):
+        return 30 * torch.tanh(self.head(pooled) / 30)
+
+
+class FixedCodes(Bag):
+    """Bounded features are compared with fixed codes, which nothing scales."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(32, 32)
+        self.register_buffer("codes", torch.randint(0, 2, (4, 32)).float() * 2 - 1)
+
+    def score(self, pooled):
+        return torch.tanh(self.head(pooled)) @ self.codes.t()
+
+
+class DividedByWidth(ZeroHead):
+    """A head that starts at zero, and whose scores are divided by the width, as muP does."""
+
+    def score(self, pooled):
+        return self.head(pooled) / 8
+
+
+class SmoothCosine(LearntTemperature):
+    """A fifth of every label is given to the others."""
+
+    def loss(self, logits, labels):
+        return F.cross_entropy(logits, labels, label_smoothing=0.2)
