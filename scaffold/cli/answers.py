@@ -9,9 +9,9 @@ from typing import Any
 from scaffold.errors import UsageError, Where, shown
 
 
-def given_answers(settings: Iterable[str], file: Path | None) -> dict[str, Any]:
+def given_answers(settings: Iterable[str], file: str | None) -> dict[str, Any]:
     """Return all answers by their question; one from the command line wins over one from the file."""
-    answers = read_file(file) if file else {}
+    answers = read_file(Path(file)) if file else {}
     return answers | dict(parse_setting(setting) for setting in settings)
 
 

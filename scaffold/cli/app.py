@@ -10,7 +10,7 @@ import click
 import scaffold
 from scaffold.cli import commands, console
 from scaffold.cli.options import debug_option
-from scaffold.errors import UsageError, shown
+from scaffold.errors import UsageError, nearest, shown
 
 
 class LazyGroup(click.Group):
@@ -34,13 +34,11 @@ class LazyGroup(click.Group):
         """Find the command that the first argument names, or say which name is near."""
         known = self.list_commands(ctx)
         if not args[0].startswith("-") and args[0] not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], known, n=1)
+            near = nearest(args[0], known)
             raise UsageError(
                 f"there is no command {shown(args[0])}",
                 because=f"there are {', '.join(known)}",
-                fix=f"did you mean `scaffold {near[0]}`?" if near else "`scaffold --help` explains them",
+                fix=f"did you mean `scaffold {near}`?" if near else "`scaffold --help` explains them",
                 code="usage.command",
             )
         return super().resolve_command(ctx, args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -60,12 +60,11 @@ def checked(read: Callable[[str], Answer]) -> Callable[[str], Any]:
     return parse
 
 
-def equivalent_command(spec: ProjectSpec, into: str, flags: Mapping[str, bool]) -> str:
-    """Return the one line that writes the same project without a question."""
+def equivalent_command(spec: ProjectSpec, unasked: Sequence[str]) -> str:
+    """Return the one line that writes the same project without a question; unasked: its further words."""
     defaults = complete(spec.template, names.derive(spec.names.project), {})
     words = ["scaffold", "new", spec.template.name, spec.names.project]
-    words += ["--into", into] if into != "." else []
     for key, answer in spec.answers.items():
         if answer != defaults[key]:
             words += ["--set", f"{key}={str(answer).lower() if isinstance(answer, bool) else answer}"]
-    return shlex.join(words + [flag for flag, is_set in flags.items() if is_set])
+    return shlex.join([*words, *unasked])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
-from scaffold.errors import ArtefactError, UsageError, Where, shown
+from scaffold.errors import ArtefactError, UsageError, Where, nearest, shown
 from scaffold.project.questions import KINDS, PLACEHOLDER, Question
 
 ROOT_VARIABLE = "SCAFFOLD_TEMPLATES"
+INSTALLED = Path(__file__).resolve().parents[1] / "_templates"
 MANIFEST = "template.yml"
 BASE = "_base"
 FileClass = Literal["managed", "seed"]
@@ -63,9 +63,9 @@ class Template:
 
 def templates_root() -> Path:
     """Return the folder of templates: chosen by the environment, in the installed package, or in the checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = INSTALLED.parent
     chosen = os.environ.get(ROOT_VARIABLE)
-    candidates = [Path(chosen)] if chosen else [package / "_templates", package.parent / "templates"]
+    candidates = [Path(chosen)] if chosen else [INSTALLED, package.parent / "templates"]
     for folder in candidates:
         if folder.is_dir():
             return folder
@@ -78,23 +78,17 @@ def template_names(root: Path | None = None) -> list[str]:
     return sorted(path.parent.name for path in found if not path.parent.name.startswith("_"))
 
 
-def all_templates(root: Path | None = None) -> Iterator[Template]:
-    """Yield every template, sorted by name."""
-    root = root or templates_root()
-    return (load(root, name) for name in template_names(root))
-
-
 def find(name: str, root: Path | None = None) -> Template:
     """Return a template by its name, or raise UsageError with the nearest name."""
     root = root or templates_root()
     known = template_names(root)
     if name in known:
         return load(root, name)
-    near = get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     raise UsageError(
         f"no template is called {shown(name)}",
         because=f"there are {', '.join(known)}" if known else f"there are none in {root}",
-        fix=f"did you mean {near[0]!r}?" if near else "`scaffold list` shows all",
+        fix=f"did you mean {near!r}?" if near else "`scaffold list` shows all",
         code="usage.template",
     )
 
@@ -206,11 +200,18 @@ def check_fields(manifest: Path, key: str, value: object, fields: Mapping[str, A
 
 
 def damaged(path: Path, because: str) -> ArtefactError:
-    """Return the error of an installation whose templates cannot be used."""
+    """Return the error of a template that cannot be used: a damaged installation, or one that the person can mend."""
+    chosen = os.environ.get(ROOT_VARIABLE)
+    installed = not chosen and (path == INSTALLED or INSTALLED in path.parents)
+    what, fix = "a template cannot be read", "mend it"
+    if installed:
+        what, fix = f"the installation is damaged: {what}", "pip install --force-reinstall scaffold-ml"
+    elif chosen:
+        fix = f"mend it, or name another folder in {ROOT_VARIABLE}, which is {shown(chosen)}"
     return ArtefactError(
-        "the installation is damaged: a template cannot be read",
+        what,
         because=because,
-        fix="pip install --force-reinstall scaffold-ml (or mend the template, if it is yours)",
+        fix=fix,
         where=Where(file=str(path)),
         code="artefact.template",
     )

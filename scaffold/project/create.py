@@ -63,7 +63,8 @@ def create(
             compose(spec, folder / "template", draft)
             for path, text in (edits or {}).items():
                 (draft / path).write_text(text, encoding="utf-8")
-            created = Created(target, listing(spec, draft), first_edit(spec), version(spec, draft, target, git))
+            versioning: Versioning = commit(spec, draft, target) if git else "off"
+            created = Created(target, listing(spec, draft), first_edit(spec), versioning)
             if not dry_run:
                 ending.enter_context(undisturbed())  # from here on a signal comes too late
                 publish(draft, target)
@@ -82,10 +83,8 @@ def compose(spec: ProjectSpec, source: Path, draft: Path) -> None:
     record.write(spec, draft)
 
 
-def version(spec: ProjectSpec, draft: Path, target: Path, wanted: bool) -> Versioning:
-    """Make the first commit where that is wanted and possible, and say which."""
-    if not wanted:
-        return "off"
+def commit(spec: ProjectSpec, draft: Path, target: Path) -> Versioning:
+    """Make the first commit, or say why there is none."""
     if repository.work_tree_around(target.parent):
         return "inside another repository"
     if not repository.is_available():

@@ -67,24 +67,31 @@ def check_project(name: str) -> None:
     """Raise UsageError unless a project, its package and its class may bear this name."""
     reason = broken_rule(name, PROJECT_GRAMMAR, "a-z, 0-9, and single '-' or '_' between them, starting with a letter")
     if reason:
-        raise UsageError(
-            f"{shown(name)} cannot be the name of a project",
-            because=reason,
-            fix=f"use another name, such as {suggestion(name)}",
-            code="usage.name",
-        )
+        raise refused(name, "a project", reason, suggestion(name))
 
 
 def check_package(name: str) -> None:
     """Raise UsageError unless a Python package inside a project may bear this name."""
     reason = broken_rule(name, PACKAGE_GRAMMAR, "a-z, 0-9, and single '_' between them, starting with a letter")
     if reason:
-        raise UsageError(
-            f"{shown(name)} cannot be the name of a Python package",
-            because=reason,
-            fix=f"use another name, such as {suggestion(name).replace('-', '_')}",
-            code="usage.name",
-        )
+        raise refused(name, "a Python package", reason, suggestion(name).replace("-", "_"))
+
+
+def check_class(names: Names, used: Container[str]) -> None:
+    """Raise UsageError where a project's class would hide one that its own code uses."""
+    if names.class_name in used:
+        reason = f"its class would be called {names.class_name}, as one that the template's code uses"
+        raise refused(names.project, "a project of this template", reason, f"{names.project[: LONGEST_NAME - 6]}-model")
+
+
+def refused(name: str, bearer: str, because: str, better: str) -> UsageError:
+    """Return the error of a name that its bearer cannot have."""
+    return UsageError(
+        f"{shown(name)} cannot be the name of {bearer}",
+        because=because,
+        fix=f"use another name, such as {better}",
+        code="usage.name",
+    )
 
 
 def broken_rule(name: str, grammar: re.Pattern[str], allowed: str) -> str:
@@ -117,17 +124,6 @@ def taken_by(name: str) -> str:
     if hasattr(builtins, class_name(name)):
         return f"its class would be called {class_name(name)}, which hides the builtin of that name"
     return ""
-
-
-def check_class(names: Names, used: Container[str]) -> None:
-    """Raise UsageError where a project's class would hide one that its own code uses."""
-    if names.class_name in used:
-        raise UsageError(
-            f"{shown(names.project)} cannot be the name of a project of this template",
-            because=f"its class would be called {names.class_name}, as one that the template's code uses",
-            fix=f"use another name, such as {names.project[: LONGEST_NAME - 6]}-model",
-            code="usage.name",
-        )
 
 
 def suggestion(name: str) -> str:

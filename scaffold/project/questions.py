@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from scaffold.errors import UsageError, Where, shown
+from scaffold.errors import UsageError, Where, nearest, shown
 from scaffold.project import names, spelling
 
 Answer = str | bool
@@ -59,8 +58,8 @@ class Question:
     def _read_choice(self, value: str) -> str:
         if value in self.choices:
             return value
-        near = get_close_matches(value, self.choices, n=1) or [str(self.default)]
-        raise self._refused(value, f"expected one of {', '.join(self.choices)}", f"--set {self.name}={near[0]}")
+        near = nearest(value, self.choices) or self.default
+        raise self._refused(value, f"expected one of {', '.join(self.choices)}", f"--set {self.name}={near}")
 
     def _refused(self, value: object, because: str, fix: str) -> UsageError:
         return UsageError(
@@ -101,11 +100,11 @@ def known_question(questions: Mapping[str, Question], name: str) -> Question:
     """Return the question of that name, or raise UsageError with the nearest one."""
     if name in questions:
         return questions[name]
-    near = get_close_matches(name, questions, n=1)
+    near = nearest(name, questions)
     raise UsageError(
         f"the template asks no question {shown(name)}",
         because=f"it asks {', '.join(questions)}" if questions else "it asks none",
-        fix=f"did you mean {near[0]!r}?" if near else "leave it out",
+        fix=f"did you mean {near!r}?" if near else "leave it out",
         where=Where(key=name),
         code="usage.question",
     )

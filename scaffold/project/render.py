@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scaffold.errors import Where
+from scaffold.errors import ArtefactError, Where
 from scaffold.project.catalog import damaged
 from scaffold.project.layers import SUFFIX, TREE
 from scaffold.project.questions import filled
@@ -45,7 +45,7 @@ def no_programs() -> Iterator[None]:
         yield
 
 
-def failed(error: Exception, source: Path, spec: ProjectSpec) -> Exception:
+def failed(error: Exception, source: Path, spec: ProjectSpec) -> ArtefactError:
     """Return the error of a template that cannot be rendered, at the line of the template where it is known."""
     fault = damaged(spec.template.layers[-1], f"{type(error).__name__}: {error}")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(SUFFIX)]

@@ -25,10 +25,7 @@ class ProjectSpec:
     def context(self) -> dict[str, Any]:
         """Return all that templates may refer to, flat; texts stand in one spelling per format."""
         facts: dict[str, Any] = {
-            "project": self.names.project,
-            "package": self.names.package,
-            "class_name": self.names.class_name,
-            "template": self.template.name,
+            **known_names(self.template, self.names),
             "template_version": self.template.version,
             "runtime_version": scaffold.__version__,
             "bare": self.bare,
@@ -64,14 +61,12 @@ def build(
     """Return the spec of a project, defaults filled in; UsageError says what is wrong with its name or answers."""
     spellings = names.derive(project)
     names.check_class(spellings, used_classes(template))
-    answers = questions.read_answers(template.questions, given)
-    answers = complete(template, spellings, answers)
-    package = answers.get("package", spellings.package)
-    spellings = names.Names(spellings.project, str(package), spellings.class_name)
-    spec = ProjectSpec(template, spellings, answers, bare, runtime_requirement or "")
+    answers = complete(template, spellings, questions.read_answers(template.questions, given))
+    spellings = replace(spellings, package=str(answers.get("package", spellings.package)))
+    spec = ProjectSpec(template, spellings, answers, bare, requirement="")
     if runtime_requirement is None:
-        spec = replace(spec, requirement=requirement.runtime(spec.runtime_extras()))
-    return spec
+        runtime_requirement = requirement.runtime(spec.runtime_extras())
+    return replace(spec, requirement=runtime_requirement)
 
 
 def complete(template: Template, spellings: names.Names, answers: Mapping[str, Answer]) -> dict[str, Answer]:

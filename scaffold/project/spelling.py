@@ -56,7 +56,12 @@ def yaml(value: str | bool) -> str:
     r"""Return a value as a YAML literal that OmegaConf reads back literally: `${` is written `\${`."""
     if isinstance(value, bool):
         return _word(value)
-    return _double_quoted(INTERPOLATION.sub(lambda match: match[1] * 2 + r"\${", value))
+    return _double_quoted(literal(value))
+
+
+def literal(text: str) -> str:
+    """Return a text as OmegaConf reads it back literally, whatever it refers to."""
+    return INTERPOLATION.sub(lambda match: match[1] * 2 + r"\${", text)
 
 
 def python(value: str | bool) -> str:

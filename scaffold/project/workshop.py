@@ -39,7 +39,7 @@ def check_target(target: Path) -> None:
     if target.is_dir() and any(target.iterdir()):
         raise refused(target, "the folder exists and is not empty")
     if target.parent.exists() and not target.parent.is_dir():
-        raise refused(target, f"{target.parent} is a file")
+        raise refused(target, f"{target.parent} is a file", "choose a folder with --into")
     if not target.parent.is_dir():
         raise UsageError(
             f"the folder {shown(str(target.parent))} does not exist",
@@ -49,12 +49,14 @@ def check_target(target: Path) -> None:
         )
 
 
-def refused(target: Path, because: str) -> RefusedError:
+def refused(
+    target: Path, because: str, fix: str = "choose another name, or another parent folder with --into"
+) -> RefusedError:
     """Return the error of a place that is taken."""
     return RefusedError(
         f"{shown(str(target))} cannot be written",
         because=because,
-        fix="choose another name, or another parent folder with --into",
+        fix=fix,
         code="refused.exists",
     )
 

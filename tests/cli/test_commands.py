@@ -114,16 +114,26 @@ def test_every_class_of_error_has_its_documented_exit_code():
     assert {name: getattr(errors, name).exit_code for name in classes} == classes
 
 
-def test_a_damaged_installation_ends_with_5(scaffold, catalogue):
-    catalogue({"tagger/template.yml": "summary: [\n"})
+def test_a_template_that_cannot_be_read_is_named_beside_the_others_and_ends_with_5(scaffold, catalogue):
+    root = catalogue({"broken/template.yml": "summary: [\n"})
     ended = scaffold("list")
-    assert ended.code == 5
-    assert "the installation is damaged" in ended.err
+    assert (ended.code, ended.out) == (5, "tagger  A label for each word\n")
+    assert ended.err.startswith(f"error: a template cannot be read [{root / 'broken/template.yml'}]\n")
+    assert f"fix: mend it, or name another folder in SCAFFOLD_TEMPLATES, which is '{root}'" in ended.err
+    listed = json.loads(scaffold("list", "--json").out)
+    assert [template["name"] for template in listed["templates"]] == ["tagger"]
+    assert [error["file"] for error in listed["errors"]] == [str(root / "broken/template.yml")]
+
+
+def test_what_all_templates_lack_is_said_once(scaffold, catalogue):
+    catalogue({"_base/template.yml": "summary: [\n", "other/template.yml": "summary: Another one\n"})
+    ended = scaffold("list")
+    assert (ended.code, ended.out, ended.err.count("error:")) == (5, "", 1)
 
 
 def test_a_fault_of_ours_is_short_and_debug_shows_where(scaffold, catalogue, monkeypatch):
     catalogue()
-    monkeypatch.setattr("scaffold.project.catalog.all_templates", lambda: 1 // 0)
+    monkeypatch.setattr("scaffold.project.catalog.template_names", lambda root: 1 // 0)
     short, long = scaffold("list"), scaffold("list", "--debug")
     assert (short.code, long.code) == (1, 1)
     assert short.err.splitlines() == [

@@ -20,9 +20,22 @@ def test_it_says_where_the_project_is_and_what_comes_next(scaffold, catalogue):
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == (
         f"Wrote {here / 'mymodel'} from tagger: 7 files, in a first commit.\n\n"
-        "  cd mymodel\n  make train\n\nThen make it yours: mymodel/model.py\n"
+        "  cd mymodel\n\nThen make it yours: mymodel/model.py\n"
     )
     assert (here / "mymodel/README.md").exists()
+
+
+def test_make_train_comes_next_where_the_project_has_a_makefile(scaffold, catalogue):
+    catalogue({"_base/Makefile.jinja": "train:\n"})
+    assert "\n\n  cd mymodel\n  make train\n\n" in scaffold("new", "tagger", "mymodel").out
+
+
+def test_into_a_file_is_refused_with_the_way_out(scaffold, catalogue):
+    catalogue()
+    Path("g.py").touch()
+    ended = scaffold("new", "tagger", "mymodel", "--into", "g.py")
+    assert ended.code == 3
+    assert ended.err.endswith("g.py is a file\n  fix: choose a folder with --into\n")
 
 
 def test_into_chooses_the_parent_folder(scaffold, catalogue, tmp_path):
@@ -68,7 +81,7 @@ def test_json_holds_all_that_was_done(scaffold, catalogue):
     assert done["path"] == str(Path.cwd() / "my-2nd_model")
     assert (done["project"], done["package"], done["template"]) == ("my-2nd_model", "my_2nd_model", "tagger")
     assert (done["written"], done["versioning"], done["bare"]) == (True, "committed", False)
-    assert done["next"] == ["cd my-2nd_model", "make train"]
+    assert done["next"] == ["cd my-2nd_model"]
     assert {"path": "README.md", "purpose": "what to run", "file_class": "managed"} in done["files"]
 
 
@@ -185,6 +198,17 @@ def test_at_a_terminal_it_asks_and_prints_the_same_as_one_command(catalogue, sca
         "scaffold new tagger mymodel --set 'description=It'\"'\"'s mine' --set size=large --set extra=true --no-git"
     )
     assert "It's mine" in Path("mymodel/README.md").read_text()
+
+
+def test_the_one_command_brings_the_same_class_along(catalogue, scaffold):
+    brings = (
+        "{model_file: '{{ package }}/model.py', model_conf: model.yaml, target: t, facts: {}, inputs: [], targets: []}"
+    )
+    catalogue({"other/template.yml": f"summary: s\ndata:\n  brings: {brings}\n"})
+    Path("mine.py").write_text("class Mine:\n    pass\n", encoding="utf-8")
+    code, screen = at_a_terminal(["new", "other", "--from", "mine.py:Mine"], [b"mymodel\n", b"\n", b"\n"])
+    assert code == 0, screen
+    assert "  scaffold new other mymodel --from mine.py:Mine\n" in screen
 
 
 def test_at_a_terminal_nothing_is_asked_when_template_and_name_are_given(catalogue, scaffold):

@@ -11,7 +11,7 @@ from scaffold.project.spec import build
 def test_every_folder_with_a_manifest_is_a_template(catalogue):
     root = catalogue({"other/template.yml": "summary: s\nversion: '1'\n", "_hidden/template.yml": "summary: s\n"})
     (root / "no-manifest").mkdir()
-    assert [template.name for template in catalog.all_templates()] == ["other", "tagger"]
+    assert catalog.template_names() == ["other", "tagger"]
 
 
 def test_a_template_adds_to_the_base_key_by_key(catalogue):
@@ -56,19 +56,27 @@ def test_an_unknown_template_gets_the_nearest_name(catalogue):
 )
 def test_a_damaged_manifest_is_named_with_its_fault(catalogue, manifest, reason):
     root = catalogue({"tagger/template.yml": manifest})
-    with pytest.raises(ArtefactError, match="installation is damaged") as damaged:
+    with pytest.raises(ArtefactError, match="a template cannot be read") as damaged:
         rehearse(build(catalog.find("tagger", root), "mymodel", {}))
     assert reason in damaged.value.because
     assert "tagger" in damaged.value.where.file
-    assert "pip install --force-reinstall scaffold-ml" in damaged.value.fix
+    assert "mend it" in damaged.value.fix
 
 
 def test_a_missing_base_and_a_missing_catalogue_are_damage(tmp_path, monkeypatch, catalogue):
     root = catalogue()
     (root / "_base").rename(root / "gone")
-    with pytest.raises(ArtefactError, match="damaged"):
+    with pytest.raises(ArtefactError, match="cannot be read"):
         catalog.find("tagger", root)
     monkeypatch.setenv("SCAFFOLD_TEMPLATES", str(tmp_path / "nowhere"))
     with pytest.raises(ArtefactError) as missing:
         catalog.templates_root()
     assert "folder of templates is missing" in missing.value.because
+    assert f"SCAFFOLD_TEMPLATES, which is '{tmp_path / 'nowhere'}'" in missing.value.fix
+
+
+def test_templates_that_were_installed_are_installed_anew(monkeypatch):
+    monkeypatch.delenv("SCAFFOLD_TEMPLATES", raising=False)
+    damaged = catalog.damaged(catalog.INSTALLED / "encoder" / "template.yml", "it is cut off")
+    assert damaged.what == "the installation is damaged: a template cannot be read"
+    assert damaged.fix == "pip install --force-reinstall scaffold-ml"

@@ -194,7 +194,7 @@ def test_temporary_folders_of_dead_runs_are_swept_and_no_others(spec, home):
     ],
 )
 def test_a_template_that_cannot_be_rendered_is_named_with_its_line(spec, home, text, reason, line):
-    with pytest.raises(ArtefactError, match="damaged") as damaged:
+    with pytest.raises(ArtefactError, match="cannot be read") as damaged:
         create(spec(files={"tagger/broken.txt.jinja": text}), home / "m")
     assert reason in damaged.value.because
     assert (damaged.value.where.file, damaged.value.where.line) == ("tagger/broken.txt.jinja", line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,22 @@ from scaffold.errors import UsageError
 if TYPE_CHECKING:
     from scaffold.project.create import Created
     from scaffold.project.spec import ProjectSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line of `scaffold new`, under click's names for its arguments and options."""
+
+    template: str | None
+    name: str | None
+    into: str
+    settings: tuple[str, ...]
+    answers: str | None
+    source: str | None
+    bare: bool
+    no_git: bool
+    dry_run: bool
+    as_json: bool
 
 
 @click.command()
@@ -27,66 +45,67 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @json_option
 @debug_option
-def command(
-    template: str | None,
-    name: str | None,
-    into: str,
-    settings: tuple[str, ...],
-    answers: str | None,
-    source: str | None,
-    bare: bool,
-    no_git: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def command(**given: Any) -> None:
     """Write a project called NAME from TEMPLATE.
 
     Asks for what is missing when it runs at a terminal; `scaffold list` shows the templates.
     """
     from pathlib import Path
 
-    from scaffold.cli.answers import given_answers
-    from scaffold.project import bring
     from scaffold.project.create import create
     from scaffold.project.workshop import undisturbed
 
-    given = given_answers(settings, Path(answers) if answers else None)
-    spec, asked = specified(template, name, given, bare=bare, may_ask=not as_json)
-    if asked:
-        console.line(f"\nThe same without questions:\n  {repeated(spec, into, bare, no_git, dry_run)}\n")
-    brought = bring.read(source) if source else None
-    edits = bring.edits(brought, spec) if brought else None
-    misfits = bring.misfits(brought, spec) if brought else []
-    created = create(spec, Path(into) / spec.names.project, git=not no_git, dry_run=dry_run, edits=edits)
+    options = Options(**given)
+    if options.bare and options.source:
+        raise contradictory()
+    spec = specified(options)
+    edits, misfits = brought(options.source, spec)
+    target = Path(options.into) / spec.names.project
+    created = create(spec, target, git=not options.no_git, dry_run=options.dry_run, edits=edits)
     with undisturbed():  # the project is there: a signal could only spoil the announcement
-        if as_json:
-            console.data(as_data(spec, created, dry_run) | ({"misfits": misfits} if source else {}))
-        else:
-            announce(spec, created, dry_run)
-            tell_misfits(misfits)
+        display(spec, created, misfits, options)
 
 
-def specified(
-    template: str | None, name: str | None, given: dict[str, Any], *, bare: bool, may_ask: bool
-) -> tuple[ProjectSpec, bool]:
-    """Return what is to be written, and whether a person was asked for a part of it."""
-    from scaffold.cli import prompts
-    from scaffold.project import catalog, names
+def specified(options: Options) -> ProjectSpec:
+    """Return what is to be written; a person at a terminal is asked for what the command line leaves open."""
+    from scaffold.cli.answers import given_answers
+    from scaffold.project import catalog
     from scaffold.project.spec import build
 
-    open_places = [place for place, value in (("TEMPLATE", template), ("NAME", name)) if value is None]
-    if open_places and not (may_ask and console.is_interactive()):
-        raise missing(open_places)
-    chosen = catalog.find(template if template is not None else prompts.ask_template())
-    project = name if name is not None else prompts.ask_name()
-    names.check_project(project)
-    if open_places:
-        given = prompts.ask_questions(chosen, project, given)
-    return build(chosen, project, given, bare=bare), bool(open_places)
+    answers = given_answers(options.settings, options.answers)
+    if options.template is None or options.name is None:
+        return asked(options, answers)
+    return build(catalog.find(options.template), options.name, answers, bare=options.bare)
 
 
-def missing(places: list[str]) -> UsageError:
+def asked(options: Options, answers: Mapping[str, Any]) -> ProjectSpec:
+    """Ask for what the command line leaves open, and print the one that needs no question."""
+    from scaffold.cli import prompts
+    from scaffold.project import catalog
+    from scaffold.project.spec import build
+
+    if options.as_json or not console.is_interactive():
+        raise missing(options)
+    template = catalog.find(options.template if options.template is not None else prompts.ask_template())
+    name = options.name if options.name is not None else prompts.ask_name()
+    spec = build(template, name, prompts.ask_questions(template, name, answers), bare=options.bare)
+    console.line(f"\nThe same without questions:\n  {prompts.equivalent_command(spec, unasked(options))}\n")
+    return spec
+
+
+def contradictory() -> UsageError:
+    """Return the error of a command line that asks for a model with stubs and for one that is written."""
+    return UsageError(
+        "--bare and --from cannot both be given",
+        because="--bare writes the methods of the model as stubs, --from copies a model that has them",
+        fix="leave one of them out",
+        code="usage.from",
+    )
+
+
+def missing(options: Options) -> UsageError:
     """Return the error of a command line that leaves a place open where nobody can be asked."""
+    places = [place for place, value in (("TEMPLATE", options.template), ("NAME", options.name)) if value is None]
     return UsageError(
         f"{' and '.join(places)} {'is' if len(places) == 1 else 'are'} missing",
         because="there is no terminal to ask at",
@@ -95,44 +114,67 @@ def missing(places: list[str]) -> UsageError:
     )
 
 
-def repeated(spec: ProjectSpec, into: str, bare: bool, no_git: bool, dry_run: bool) -> str:
-    """Return the command line that needs no question."""
-    from scaffold.cli.prompts import equivalent_command
+def unasked(options: Options) -> list[str]:
+    """Return the words of a command line that answer no question of the template."""
+    words = ["--into", options.into] if options.into != "." else []
+    words += ["--from", options.source] if options.source else []
+    flags = {"--bare": options.bare, "--no-git": options.no_git, "--dry-run": options.dry_run}
+    return words + [flag for flag, is_set in flags.items() if is_set]
 
-    return equivalent_command(spec, into, {"--bare": bare, "--no-git": no_git, "--dry-run": dry_run})
+
+def brought(source: str | None, spec: ProjectSpec) -> tuple[dict[str, str] | None, list[str] | None]:
+    """Return the files that a class of the person's own changes, and what of it does not fit yet; without one, None."""
+    if not source:
+        return None, None
+    from scaffold.project import bring
+
+    found = bring.read(source)
+    return bring.edits(found, spec), bring.misfits(found, spec)
 
 
-def announce(spec: ProjectSpec, created: Created, dry_run: bool) -> None:
-    """Say where the project is, and what to do next."""
-    if dry_run:
-        console.line(f"Would write {created.path}:")
-        console.tree((file.path, file.purpose) for file in created.files)
+def display(spec: ProjectSpec, created: Created, misfits: list[str] | None, options: Options) -> None:
+    """Print what was written, for a person or for a program; misfits: None where no class was brought along."""
+    if options.as_json:
+        content = as_data(spec, created, options.dry_run) | {"next": next_steps(created, misfits)}
+        console.data(content if misfits is None else content | {"misfits": misfits})
         return
+    if options.dry_run:
+        preview(created)
+    else:
+        announce(spec, created, misfits)
+    if misfits:
+        console.line("\nWhat does not fit yet:")
+        for misfit in misfits:
+            console.line(f"  - {misfit}")
+        console.line("\nMend these, then run `make check`.")
+
+
+def preview(created: Created) -> None:
+    """Show what would be written."""
+    console.line(f"Would write {created.path}:")
+    console.tree((file.path, file.purpose) for file in created.files)
+
+
+def announce(spec: ProjectSpec, created: Created, misfits: list[str] | None) -> None:
+    """Say where the project is, and what to do next."""
     commit = {"committed": "in a first commit", "off": "without a repository"}.get(
         created.versioning, f"without a repository: {created.versioning}"
     )
     console.line(f"Wrote {created.path} from {spec.template.name}: {len(created.files)} files, {commit}.\n")
-    for step in next_steps(created):
+    for step in next_steps(created, misfits):
         console.line(f"  {step}")
     if created.edit:
         console.line(f"\nThen make it yours: {created.edit}")
 
 
-def tell_misfits(misfits: list[str]) -> None:
-    """Say what of a class that was brought along does not fit yet."""
-    if misfits:
-        console.line("\nWhat does not fit yet:")
-        for misfit in misfits:
-            console.line(f"  - {misfit}")
-
-
-def next_steps(created: Created) -> list[str]:
-    """Return the commands that a person runs next."""
+def next_steps(created: Created, misfits: list[str] | None) -> list[str]:
+    """Return the commands that a person runs next: none of a Makefile that the project has not."""
     import shlex
     from pathlib import Path
 
     folder = created.path.relative_to(Path.cwd()) if created.path.is_relative_to(Path.cwd()) else created.path
-    return [f"cd {shlex.quote(str(folder))}", "make train"]
+    has_make = any(file.path == "Makefile" for file in created.files)
+    return [f"cd {shlex.quote(str(folder))}", *(["make check" if misfits else "make train"] if has_make else [])]
 
 
 def as_data(spec: ProjectSpec, created: Created, dry_run: bool) -> dict[str, Any]:
@@ -151,5 +193,4 @@ def as_data(spec: ProjectSpec, created: Created, dry_run: bool) -> dict[str, Any
         "versioning": created.versioning,
         "files": [asdict(file) for file in created.files],
         "edit": created.edit,
-        "next": next_steps(created),
     }
