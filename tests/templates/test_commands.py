@@ -46,6 +46,20 @@ def test_a_project_trains_evaluates_predicts_and_tests_itself(new, template):
     assert " passed" in done(make(project, "test"))
 
 
+def test_each_training_loop_has_a_target_where_its_file_is(new):
+    assert {"train-hf", "train-loop"} <= targets(new("encoder", "both"))
+    assert {"train-hf", "train-loop"}.isdisjoint(targets(new("sequence-classifier", "one-loop")))
+    project = new("image-classifier", answers={"engine": "torch"})
+    assert targets(project) & {"train-hf", "train-loop"} == {"train-loop"}
+    assert "test/accuracy" in done(make(project, "train-loop", "ARGS=experiment=smoke run_dir=runs/loop"))
+    assert (project / "runs" / "loop" / "checkpoints" / "best.ckpt").is_file()
+
+
+def targets(project: Path) -> set[str]:
+    """Return the commands that `make help` lists."""
+    return {line.split()[0] for line in done(make(project, "help")).splitlines()}
+
+
 def number_of_rows(source: Path) -> int:
     if source.suffix == ".npz":
         return len(np.load(source)["x"])
@@ -57,8 +71,7 @@ def test_help_lists_the_commands_and_clean_keeps_what_matters(new, template):
     project = new(template)
     for folder in ("runs/one", ".pytest_cache", ".ruff_cache", "tests/__pycache__"):
         (project / folder).mkdir(parents=True)
-    listed = [line.split()[0] for line in done(make(project, "help")).splitlines()]
-    assert {"help", "train", "evaluate", "predict", "test", "clean"} <= set(listed)
+    assert {"help", "train", "evaluate", "predict", "test", "clean"} <= targets(project)
     before = {path for path in project.rglob("*") if path.is_file()}
     done(make(project, "clean"))
     assert {path for path in project.rglob("*") if path.is_file()} == before

@@ -218,6 +218,30 @@ def test_an_image_without_a_label_cannot_be_learnt(project):
         prepared(PHOTOS).encoded("train")
 
 
+@pytest.mark.parametrize("label, found", [("dark", "the only label is 'dark'"), ("", "no row has a label")])
+def test_images_of_one_label_or_none_are_no_task(project, label, found):
+    (project / "photos" / label).mkdir(parents=True)
+    for number in range(20):
+        picture(40, number).save(project / "photos" / label / f"{number}.png")
+    with pytest.raises(DataError, match="Expected at least two different labels") as problem:
+        prepared("data.path=photos").context  # noqa: B018
+    assert problem.value.because == found
+    assert problem.value.fix.startswith("put the images of each label into a folder of its name")
+
+
+def test_a_folder_may_mix_sizes_colours_and_what_is_transparent(project):
+    for label, shade in SHADES.items():
+        (project / "photos" / label).mkdir(parents=True)
+        for number, mode in enumerate(["L", "RGB", "RGBA", "P", "LA", "1"] * 3):
+            gray = picture(shade, number, (8 + number, 20 - number))
+            image = Image.merge("RGB", (gray, gray, Image.new("L", gray.size))) if mode == "RGB" else gray.convert(mode)
+            image.save(f"photos/{label}/{number}.png")
+    train("data.path=photos")
+    assert load_model("runs/latest").context.processor.channels == 3
+    bad, rows = predicted("photos")
+    assert (bad, len(rows)) == (0, 36)
+
+
 # What a test leaves behind
 
 
@@ -238,6 +262,50 @@ def test_the_report_shows_what_was_mistaken_for_what(project):
         with Image.open(run / name) as image:
             assert image.mode == "RGB"
             assert min(image.size) > 100
+
+
+def test_an_evaluation_has_pictures_too_named_by_what_was_evaluated(project):
+    from scaffold.runtime.commands import evaluate
+
+    train("trainer.max_epochs=1")
+    run = Path("runs/latest")
+    before = {path.name: path.read_bytes() for path in run.glob("*.json")}
+    evaluate("runs/latest", accelerator="cpu")
+    evaluate("runs/latest", "data/validation.npz", accelerator="cpu")
+    assert all((run / name).read_bytes() == content for name, content in before.items())
+    for file in ("confusion_matrix.json", "confusion_matrix.png", "mistakes.json", "mistakes.png"):
+        assert (run / f"evaluation-{file}").is_file()
+        assert (run / f"evaluation-data-validation-{file}").is_file()
+    mistakes = json.loads((run / "evaluation-data-validation-mistakes.json").read_text(encoding="utf-8"))
+    assert {mistake["path"].partition("#")[0] for mistake in mistakes} == {"validation.npz"}
+
+
+OWN_REPORT = """
+from scaffold.runtime import Report
+
+
+class Seen(Report):
+    def begin(self, module):
+        self.rows = 0
+
+    def add(self, output, batch):
+        self.rows += len(batch["labels"])
+
+    def write(self, folder, rows):
+        (folder / f"{self.prefix}seen.txt").write_text(f"{self.rows} of {len(rows)}")
+"""
+
+
+@pytest.mark.parametrize("script", ["train", "train_loop", "train_hf"])
+def test_a_report_of_ones_own_is_asked_by_every_training_loop_and_by_evaluate(project, script):
+    from scaffold.runtime.commands import evaluate
+
+    (project / "mymodel" / "seen.py").write_text(OWN_REPORT, encoding="utf-8")
+    settings = ("trainer.callbacks=[{_target_: mymodel.seen.Seen}]", "trainer.limit_test_batches=1.0")
+    import_module(script).train(compose("conf", "experiment=smoke", "run_dir=runs/one", *settings))
+    assert Path("runs/one/seen.txt").read_text(encoding="utf-8") == "48 of 48"
+    evaluate("runs/one", "data/validation.npz", accelerator="cpu")
+    assert Path("runs/one/evaluation-data-validation-seen.txt").read_text(encoding="utf-8") == "36 of 36"
 
 
 def test_a_model_with_a_test_step_of_its_own_that_returns_nothing_gets_no_report(project, caplog):

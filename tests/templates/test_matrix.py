@@ -27,7 +27,7 @@ RUFF = (sys.executable, "-m", "ruff")
 
 def cases() -> Iterator[object]:
     """Yield a template, a project's name, its answers and whether it is bare: all that the catalogue can tell apart."""
-    for template in catalog.all_templates():
+    for template in map(catalog.find, catalog.template_names()):
         texts = [question.name for question in template.questions.values() if question.free_text]
         yield case(template.name, "default")
         yield case(template.name, "awkward name", name="my-2nd_model")
