@@ -19,6 +19,8 @@ import yaml
 from click import Context
 
 import scaffold.runtime
+from scaffold.check.facts import facts_of
+from scaffold.check.source import open_source
 from scaffold.cli.app import scaffold_command
 from scaffold.project import catalog
 from scaffold.project.create import create
@@ -211,7 +213,7 @@ def test_commands_named_in_passing_exist():
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     spoken = [code.split() for path in PAGES for code in codes(path)]
     made = {words[1] for words in spoken if words[0] == "make" and len(words) > 1 and words[1].islower()}
-    assert made <= targets | {"train", "evaluate", "predict", "check"}
+    assert made <= targets | {"train", "train-hf", "train-loop", "evaluate", "predict", "check"}
     called = {words[1] for words in spoken if words[0] == "scaffold" and len(words) > 1 and words[1].isalpha()}
     assert {word for word in called if word.islower()} <= {command for _, command in COMMANDS}
 
@@ -237,3 +239,11 @@ def test_a_template_has_a_page_that_names_every_question_and_option(name):
     inherited = [field.name for field in dataclasses.fields(getattr(scaffold.runtime, base))] if base else []
     names = [*inherited, *re.findall(r"^    (\w+):", options, re.MULTILINE)]
     assert [option for option in names if f"`task.{option}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_s_page_names_the_facts_that_its_config_may_use(conf_of, name):
+    project = open_source(conf_of(name).parent)
+    facts = facts_of(project.code, project.model) or set()
+    [line] = re.findall(r"^.*`\$\{fact:…\}` in `conf/model`.*$", page(f"templates/{name}.md"), re.MULTILINE)
+    assert [fact for fact in sorted(facts) if f"`{fact}`" not in line] == []
