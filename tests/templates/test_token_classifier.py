@@ -280,7 +280,11 @@ def test_the_labels_of_an_earlier_run_are_used_again(project):
     [
         (("book a table", "O O"), "expected one label for each of the 3 tokens, got 2"),
         (("book a table", "O O O", "3"), "expected places from 0 to 2 in 'target', got 3"),
-        (("book a table", "O O O", "one"), "expected a list with a whole number in every place in 'target', got 'one'"),
+        (
+            ("book a table", "O O O", "one"),
+            "expected a list with a whole number in every place in 'target', got 'one'; "
+            "the columns are tokens, labels, target",
+        ),
         (("", "O"), "expected a value in 'tokens', got the empty text ''"),
     ],
 )

@@ -45,6 +45,14 @@ def check_run(config: DictConfig) -> None:
     check_arguments(pl.Trainer, [name for name in arguments if name not in TRAINER_TYPES], "trainer")
     written = {name: value for name, value in arguments.items() if not _is_built(value)}
     check_types(get_type_hints(pl.Trainer.__init__) | TRAINER_TYPES, written, "trainer")
+    for callback in arguments.get("callbacks") or []:
+        if not _is_built(callback):
+            raise ConfigError(
+                f"Expected a callback with its _target_, got {shown(callback)}",
+                fix="write it as {_target_: package.module.Class}",
+                where=Where(key="trainer.callbacks"),
+                code="config.value",
+            )
 
 
 def typed_overrides() -> list[str]:
@@ -58,7 +66,7 @@ def typed_overrides() -> list[str]:
 
 def _refuse_useless(config: DictConfig) -> None:
     """Raise ConfigError for a key that the command line adds and nothing refers to; files may hold such keys."""
-    added = {text.lstrip("+").partition("=")[0] for text in typed_overrides() if text.startswith("+")}
+    added = {re.split(r"[.=]", text.lstrip("+"))[0] for text in typed_overrides() if text.startswith("+")}
     useless = [name for name in config if name in added - {*SECTIONS, *RUN_TYPES}]
     for name in map(str, useless):
         if not re.search(rf"\$\{{[^}}]*\b{re.escape(name)}\b", OmegaConf.to_yaml(config)):
