@@ -110,7 +110,8 @@ def print_metrics(metrics: Mapping[str, float], json: bool = False) -> None:
         return
     width = max(map(len, metrics), default=0)
     for name, value in sorted(metrics.items()):
-        print(f"{name:<{width}}  {value:.4f}")
+        figure = f"{value:.4f}" if isinstance(value, float) else str(value).lower()  # a count, true or false
+        print(f"{name:<{width}}  {figure}")
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

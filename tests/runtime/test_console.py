@@ -175,8 +175,13 @@ def test_a_bare_stub_is_named(capsys, message, fix):
 
 
 def test_metrics_are_printed_by_name(capsys):
-    print_metrics({"test/loss": 0.5, "test/f1": 1})
-    assert capsys.readouterr().out == "test/f1    1.0000\ntest/loss  0.5000\n"
+    print_metrics({"test/loss": 0.5, "test/f1": 1.0, "train/epochs": 3, "train/stopped_early": False})
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["test/f1", "1.0000"],
+        ["test/loss", "0.5000"],
+        ["train/epochs", "3"],
+        ["train/stopped_early", "false"],
+    ]
     print_metrics({"test/loss": 0.5}, json=True)
     assert json.loads(capsys.readouterr().out) == {"test/loss": 0.5}
 

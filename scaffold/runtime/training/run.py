@@ -181,7 +181,7 @@ class Run:
 
     def write_metrics(self, metrics: Mapping[str, float], name: str = FINAL_METRICS) -> None:
         """Write metrics as JSON into the run folder; null where there is no number, as in a constant's correlation."""
-        numbers = {key: value if math.isfinite(value) else None for key, value in sorted(metrics.items())}
+        numbers = {key: _written(value) for key, value in sorted(metrics.items())}
         write_text(self.folder / name, json.dumps(numbers, indent=2) + "\n")
 
     @classmethod
@@ -216,6 +216,12 @@ class Run:
 def _tell_unlinked(link: Path, because: str) -> None:
     """Say, once in a process, that there is no link to the newest run."""
     log.warning("%s does not point at this run: %s", link, because)
+
+
+def _written(value: float) -> float | None:
+    if not isinstance(value, float):
+        return value  # a count, or whether something is so
+    return round(value, 7) if math.isfinite(value) else None
 
 
 def _why_no_run(folder: Path) -> str:
