@@ -26,7 +26,7 @@ from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
 from scaffold.runtime.training.manifest import refuse_rows_of_training
 from scaffold.runtime.training.reports import reports_of
-from scaffold.runtime.training.run import Run
+from scaffold.runtime.training.run import DIGITS, Run
 from scaffold.runtime.training.trainer import quiet_trainer
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def evaluate(
         default_root_dir=run.folder,
     )
     found = trainer.test(model, module, verbose=False)[0]
-    metrics = {metric: float(value) for metric, value in found.items()}
+    metrics = {metric: round(float(value), DIGITS) for metric, value in found.items()}
     run.write_metrics(metrics, f"{name}.json")
     return metrics
 

@@ -29,6 +29,7 @@ from scaffold.runtime.console import print_metrics, say
 from scaffold.runtime.files import write_text
 
 FINAL_METRICS = "metrics.json"
+DIGITS = 7  # what a 32-bit float holds
 MAY_CHANGE = ("trainer", "logger", "patience", "data.num_workers", "data.path")  # of a run that goes on
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ class Run:
         first: whether this process is the first of several, which is the one that writes.
         """
         metrics = {
-            **found,
+            **{name: round(value, DIGITS) for name, value in found.items()},
             "rows/cut": data.cut,
             "rows/skipped": sum(map(len, data.left_out.values())),
             "train/epochs": epochs,
@@ -181,7 +182,7 @@ class Run:
 
     def write_metrics(self, metrics: Mapping[str, float], name: str = FINAL_METRICS) -> None:
         """Write metrics as JSON into the run folder; null where there is no number, as in a constant's correlation."""
-        numbers = {key: _written(value) for key, value in sorted(metrics.items())}
+        numbers = {key: value if math.isfinite(value) else None for key, value in sorted(metrics.items())}
         write_text(self.folder / name, json.dumps(numbers, indent=2) + "\n")
 
     @classmethod
@@ -216,12 +217,6 @@ class Run:
 def _tell_unlinked(link: Path, because: str) -> None:
     """Say, once in a process, that there is no link to the newest run."""
     log.warning("%s does not point at this run: %s", link, because)
-
-
-def _written(value: float) -> float | None:
-    if not isinstance(value, float):
-        return value  # a count, or whether something is so
-    return round(value, 7) if math.isfinite(value) else None
 
 
 def _why_no_run(folder: Path) -> str:
