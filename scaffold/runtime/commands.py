@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from scaffold.errors import EnvironmentFault, RefusedError, Where
 from scaffold.runtime.data import DataModule, settings_of
 from scaffold.runtime.module import BaseModule
-from scaffold.runtime.overrides import changed
+from scaffold.runtime.overrides import change_options, change_reading, check_overrides
 from scaffold.runtime.prediction import predict
 from scaffold.runtime.reading.formats import FOLDER
 from scaffold.runtime.reading.lines import no_file
@@ -32,6 +32,7 @@ from scaffold.runtime.training.trainer import quiet_trainer
 log = logging.getLogger(__name__)
 
 STANDARD = "-"
+LONGEST_NAME = 150  # file systems allow 255, with what reports add
 
 
 def evaluate(
@@ -39,13 +40,11 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a run's best checkpoint on its test rows, or on the rows of another file.
 
-    changes: options that are changed for this once, as `task.KEY=VALUE`, and how the rows are read, see `changed`.
+    changes: what is changed for this once: `task.KEY=VALUE`, `data.columns.FIELD=COLUMN`, `data.on_bad_row=skip`.
     Writes evaluation.json and returns what it holds. Another file and changed options are named in the file's name, as
     in evaluation-data-validation-task.threshold=0.5.json; the files of the run's reports have names that begin alike.
     """
-    run = Run.open(run_folder)
-    model: Any = load_model(run.trained())
-    config = changed(model, run.config, changes)
+    run, model, config = _opened_run(run_folder, changes)
     config = _with_test(config, data, reads_folders=FOLDER in model.sample_type.formats)
     module = DataModule(type(model), config, context=model.context)
     precision = run.config.trainer.get("precision")
@@ -75,12 +74,10 @@ def predict_file(
 ) -> int:
     """Predict every row of a file, or of standard input, as JSON lines in input order; return how many rows are bad.
 
-    changes: options that are changed for this once, as `task.KEY=VALUE`, and how the rows are read, see `changed`.
+    changes: what is changed for this once: `task.KEY=VALUE`, `data.columns.FIELD=COLUMN`, `data.on_bad_row=skip`.
     A bad row gives its place and what is wrong with it. The output file appears when it is whole.
     """
-    run = Run.open(run_folder)
-    model: Any = load_model(run.trained())
-    config = changed(model, run.config, changes)
+    _, model, config = _opened_run(run_folder, changes)
     model.to(_device(device))
     schema = Schema(model.sample_type, settings_of(config).columns, carry=True)
     stream = sys.stdin.buffer if source == STANDARD else source
@@ -95,9 +92,19 @@ def predict_file(
     return bad
 
 
+def _opened_run(folder: str, changes: Sequence[str]) -> tuple[Run, Any, DictConfig]:
+    """Return a run, its best model and its config, with what is changed for this once."""
+    check_overrides(changes)
+    run = Run.open(folder)
+    model = load_model(run.trained())
+    change_options(model, changes)
+    return run, model, change_reading(run.config, changes)
+
+
 def _evaluation_name(data: str | None, changes: Sequence[str]) -> str:
     """Return what the names of an evaluation's files begin with: another one for other rows or options."""
-    return "-".join(["evaluation", *_words(data), *(re.sub(r"[^\w.=]+", "_", change) for change in changes)])
+    name = "-".join(["evaluation", *_words(data), *(re.sub(r"[^\w.=]+", "_", change) for change in changes)])
+    return name[:LONGEST_NAME]
 
 
 def _words(data: str | None) -> list[str]:
@@ -143,14 +150,8 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
         sys.stdout.flush()
         return
     path = Path(target)
-    if source != STANDARD and path.exists() and path.samefile(source):
-        raise RefusedError(
-            f"{target} is both input and output",
-            because="the predictions would replace the rows",
-            fix="name another output",
-            where=Where(file=target),
-            code="refused.same-file",
-        )
+    if source != STANDARD:
+        _refuse_same_file(path, source)
     if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
         with _writable(path, target) as handle:
             yield handle
@@ -164,6 +165,17 @@ def _opened(source: str, target: str) -> Iterator[IO[str]]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _refuse_same_file(target: Path, source: str) -> None:
+    if target.exists() and target.samefile(source):
+        raise RefusedError(
+            f"{target} is both input and output",
+            because="the predictions would replace the rows",
+            fix="name another output",
+            where=Where(file=str(target)),
+            code="refused.same-file",
+        )
 
 
 def _writable(path: Path, target: str) -> IO[str]:

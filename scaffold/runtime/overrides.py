@@ -19,40 +19,8 @@ READING = ("data.columns.", "data.on_bad_row=")
 LEARNT = ("target",)
 
 
-def changed(model: Any, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Change the task's options of a loaded model, each written as `task.KEY=VALUE`, and return the run's config.
-
-    In that, `data.columns.FIELD=COLUMN` and `data.on_bad_row=skip` are changed. The checkpoint and the run's own config
-    stay as they are.
-
-    Errors: ConfigError for what is no such option, for what training has settled, and for values that are refused.
-    """
-    _check_keys(overrides)
-    reading = [text.lstrip("+") for text in overrides if _is_of_reading(text)]
-    options = [text for text in overrides if not _is_of_reading(text)]
-    if options:
-        _change_options(model, options)
-    if not reading:
-        return config
-    copy: DictConfig = config.copy()
-    for key, value in _parsed(reading)["data"].items():
-        OmegaConf.update(copy, f"data.{key}", value, force_add=True, merge=True)
-    return copy
-
-
-def _is_of_reading(override: str) -> bool:
-    return override.lstrip("+").startswith(READING)
-
-
-def _change_options(model: Any, overrides: Sequence[str]) -> None:
-    context = model.recipe.context
-    values = _parsed(overrides, {SECTION: asdict(context.options)})[SECTION]
-    options = read_settings(type(context.options), values, SECTION)
-    _refuse_learnt(context.options, options)
-    model.bind(replace(model.recipe, context=replace(context, options=options)))
-
-
-def _check_keys(overrides: Sequence[str]) -> None:
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for what cannot be changed after training."""
     for text in overrides:
         if not (text.startswith(f"{SECTION}.") or _is_of_reading(text)) or "=" not in text:
             raise ConfigError(
@@ -61,6 +29,34 @@ def _check_keys(overrides: Sequence[str]) -> None:
                 fix="leave it out, or train again",
                 where=Where(key=text.partition("=")[0]),
             )
+
+
+def change_options(model: Any, overrides: Sequence[str]) -> None:
+    """Change the task's options of a loaded model as overrides like `task.KEY=VALUE` say; its checkpoint stays.
+
+    Errors: ConfigError for what is no option of the task, for what training has settled, and for values it refuses.
+    """
+    changes = [text for text in overrides if not _is_of_reading(text)]
+    if not changes:
+        return
+    context = model.recipe.context
+    values = _parsed(changes, {SECTION: asdict(context.options)})[SECTION]
+    options = read_settings(type(context.options), values, SECTION)
+    _refuse_learnt(context.options, options)
+    model.bind(replace(model.recipe, context=replace(context, options=options)))
+
+
+def change_reading(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Return a run's config, in which `data.columns.FIELD=COLUMN` and `data.on_bad_row=skip` are changed."""
+    changes = [text.lstrip("+") for text in overrides if _is_of_reading(text)]
+    copy: DictConfig = config.copy()
+    for key, value in _parsed(changes).get("data", {}).items():
+        OmegaConf.update(copy, f"data.{key}", value, force_add=True, merge=True)
+    return copy
+
+
+def _is_of_reading(override: str) -> bool:
+    return override.lstrip("+").startswith(READING)
 
 
 def _refuse_learnt(before: Any, after: Any) -> None:
