@@ -1,3 +1,3 @@
 """Standalone projects for people who build their own model; importing this package imports nothing else."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

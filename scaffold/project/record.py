@@ -116,12 +116,7 @@ def read(project: Path) -> Record:
     """Return a project's record, its base checked; RefusedError without one, ArtefactError where it is damaged."""
     path = project / RECORD
     if not path.is_file():
-        raise RefusedError(
-            f"{shown(str(project))} is no project of scaffold",
-            because=f"it has no {RECORD}",
-            fix="go to the folder of a project that `scaffold new` wrote",
-            code="refused.no-project",
-        )
+        raise no_project(project)
     record = parse(path)
     base = project / BASE
     if not base.is_file() or sha256(base) != record.base_sha256:
@@ -134,7 +129,7 @@ def parse(path: Path) -> Record:
     try:
         data = yaml.load(path.read_bytes(), Loader=SAFE_LOADER)
         if data.pop("format") > FORMAT:
-            raise newer(path)
+            raise newer(path, f"the format of its record is above {FORMAT}")
         data["files"] = {str(key): FileRecord(value["class"], value["blob"]) for key, value in data["files"].items()}
         record = Record(**data)
         valid = isinstance(record.answers, dict) and all(isinstance(getattr(record, key), str) for key in TEXTS)
@@ -145,11 +140,21 @@ def parse(path: Path) -> Record:
     return record
 
 
-def newer(path: Path) -> RefusedError:
-    """Return the error of a record in a format that this version does not know."""
+def no_project(folder: Path) -> RefusedError:
+    """Return the error of a folder that no project is in."""
+    return RefusedError(
+        f"{shown(str(folder))} is no project of scaffold",
+        because=f"it has no {RECORD}",
+        fix="go to the folder of a project that `scaffold new` wrote",
+        code="refused.no-project",
+    )
+
+
+def newer(path: Path, because: str) -> RefusedError:
+    """Return the error of a project that this version is too old for."""
     return RefusedError(
         "a newer scaffold wrote this project",
-        because=f"the format of its record is above {FORMAT}",
+        because=because,
         fix="pip install --upgrade scaffold-ml",
         where=Where(file=str(path)),
         code="refused.newer",

@@ -23,7 +23,7 @@ from scaffold.project.create import create
 from scaffold.project.spec import build
 
 REPOSITORY = Path(__file__).parents[2]
-RANGE = "scaffold-ml[runtime]>=0.3.0,<0.4"
+RANGE = "scaffold-ml[runtime]>=0.4.0,<0.5"
 SMALL = ("backbone.hidden_size=16", "trainer.max_epochs=2", "trainer.accelerator=cpu")  # half a second a training
 ROWS = "".join(f"play song number {number}\tmusic\nset a timer for {number}\ttimer\n" for number in range(20))
 

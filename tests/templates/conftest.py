@@ -14,7 +14,7 @@ from scaffold.project.spec import build
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "is", "play", "music", "timer", "rain", "buy"]
 LETTERS = "▁" + string.ascii_letters + string.digits + ":"
-RANGE = "scaffold-ml[runtime]>=0.3.0,<0.4"
+RANGE = "scaffold-ml[runtime]>=0.4.0,<0.5"
 
 
 @pytest.fixture
