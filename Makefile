@@ -37,8 +37,9 @@ rules: .venv/dev ## write docs/rules.md from the rules of scaffold/check
 docs: .venv/dev ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-kills: .venv/dev ## the long fault tests: 1,400 kills of `scaffold new`, 300 of a checkpoint write, 80 resumes
+kills: .venv/dev ## the long fault tests: 1,400 kills of `scaffold new`, 900 of `update`, 300 of a checkpoint write, 80 resumes
 	$(BIN)/python benchmarks/kill_new.py
+	$(BIN)/python benchmarks/kill_update.py
 	$(BIN)/python benchmarks/kill_checkpoint.py
 	$(BIN)/python benchmarks/resume_cuts.py
 

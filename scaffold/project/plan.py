@@ -52,7 +52,8 @@ def planned(
     kept = settled(merged)
     found = [change(path, base.get(path), own.get(path), merged) for path in sorted({*own, *merged.files})]
     wanted = {**merged.files, **scratch.store(read(draft, (RECORD, BASE)))}
-    edits = {path: wanted.get(path) for path in sorted({*ours, *wanted}) if ours.get(path) != wanted.get(path)}
+    touched = merged.stages.keys() | {path for path in {*ours, *wanted} if ours.get(path) != wanted.get(path)}
+    edits = {path: wanted.get(path) for path in sorted(touched)}
     return Plan((*filter(None, found), *kept), edits, merged.stages)
 
 

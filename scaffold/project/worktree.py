@@ -43,16 +43,16 @@ class Worktree:
         self.journal = self.place.with_name(f"{self.place.name}.json")
 
     def head(self) -> str:
-        """Return the commit that is checked out; RefusedError before the first one."""
-        found = self.repository.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        """Return the commit that is checked out; RefusedError where it does not hold the project."""
+        found = self.repository.run("rev-parse", "HEAD", "HEAD:./")
         if found.returncode:
             raise RefusedError(
-                "the project has no commit yet",
+                "no commit holds the project yet",
                 because="an update is merged into what was committed last, so that nothing of yours can be lost",
                 fix="git add --all && git commit -m Start",
                 code="refused.no-commit",
             )
-        return found.stdout.decode().strip()
+        return found.stdout.decode().split()[0]
 
     def tree(self, commit: str) -> dict[str, Entry]:
         """Return the project's files as they were committed."""

@@ -216,9 +216,27 @@ def test_a_project_without_git_or_commit_is_told_what_to_do(written, scaffold):
     assert "fix: git init && git add --all --force && git commit -m Start" in ended.err
     git("init", "--quiet")
     ended = scaffold("update", "mymodel")
-    assert (ended.code, "error: the project has no commit yet" in ended.err) == (3, True)
+    assert (ended.code, "error: no commit holds the project yet" in ended.err) == (3, True)
     commit()
     assert scaffold("update", "mymodel").code == 0
+
+
+def test_a_project_that_a_larger_repository_does_not_hold_is_told_so(written, scaffold):
+    written({NOTES: FIRST}, {}, "--no-git")
+    git("init", "--quiet", folder=".")
+    git("commit", "--quiet", "--allow-empty", "--message=other things", folder=".")
+    assert "error: no commit holds the project yet" in scaffold("update", "mymodel").err
+
+
+def test_a_file_that_is_no_text_any_more_is_a_conflict_with_yours_in_place(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / "notes.txt").write_bytes(b"\0\1\2")
+    commit()
+    assert scaffold("update", "mymodel").code == 6
+    assert (project / "notes.txt").read_bytes() == b"\0\1\2"
+    assert [line.split()[2] for line in git("ls-files", "--stage", "notes.txt").splitlines()] == ["1", "2", "3"]
+    assert scaffold("update", "mymodel", "--abort").code == 0
+    assert git("status", "--porcelain") == ""
 
 
 def test_a_folder_that_is_no_project_is_refused(scaffold, tmp_path):
