@@ -94,19 +94,22 @@ def strike(number: signal.Signals, moment: float, project: Path, states: tuple[s
     code, said = kill_new.finish(process), said_there.read_text()
     found = {before: "before", after: "after"}.get(state(project), "half-way")
     if number == signal.SIGKILL:
-        return found if found != "half-way" else taken_back(project, before)
+        return found + gone_on(project, found, states)
     expected = {"before": (kill_new.EXIT_CODES[number], kill_new.NOTHING), "after": (0, said)}.get(found)
     return found if (code, said) == expected or code == -number else f"WRONG {found} {code} {said!r}"
 
 
-def taken_back(project: Path, before: str) -> str:
-    """Return whether the way back that a second run names leads to where the first one started."""
-    refused = kill_new.finish(start(project, *CHANGED))
+def gone_on(project: Path, found: str, states: tuple[str, str]) -> str:
+    """Return how a second run goes on: it updates, or names the way back to where the first one started."""
+    before, after = states
+    code = kill_new.finish(start(project, *CHANGED))
+    if code == 0:
+        return "" if found == "before" and state(project) == after else ": LOST"
     told = "scaffold update --abort" in (project.parent / kill_new.SAID).read_text()
     aborted = kill_new.finish(start(project, "--abort"))
-    if (refused, told, aborted) != (3, True, 0) or state(project) != before:
-        return f"LOST {refused} {told} {aborted}"
-    return "half-way, and taken back"
+    if (code, told, aborted) != (3, True, 0) or state(project) != before:
+        return f": LOST {code} {told} {aborted}"
+    return ", taken back"
 
 
 def campaign(number: signal.Signals, shares: Iterable[float], root: Path, original: Path) -> Counter[str]:
@@ -143,7 +146,7 @@ def main() -> int:
         for number, times in rounds.items():
             shares = [chosen.uniform(0, 1.1) for _ in range(times)]
             ends = campaign(number, shares, root, original)
-            faults += sum(runs for end, runs in ends.items() if end.split()[0].isupper())
+            faults += sum(runs for end, runs in ends.items() if "LOST" in end or "WRONG" in end)
             counted = ", ".join(f"{runs} {end}" for end, runs in sorted(ends.items()))
             print(f"{number.name}: {times} runs: {counted}", flush=True)
     print(f"{faults} faults; {timing.hardware()}")

@@ -19,7 +19,7 @@ from scaffold.project.workshop import check_target, faults_explained, publish, s
 Versioning = Literal["committed", "off", "inside another repository", "git is missing"]
 OWN_PURPOSES = {
     record.RECORD: "where the project comes from, for later updates",
-    record.BASE: "the project as it was written, the base of later updates",
+    record.BASE: "the project as its template wrote it, the base of the next update",
 }
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from scaffold.project.repository import NEUTRAL, SETTINGS, Entry, Repository, index_lines
 
 OURS = "yours"
-RENAMES = {"merge.renames": "true", "merge.directoryRenames": "true", "merge.conflictStyle": "merge"}
+MERGING = {
+    "merge.renames": "true",
+    "merge.directoryRenames": "false",
+    "merge.conflictStyle": "merge",
+    "merge.default": "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Scratch:
     def __init__(self, folder: Path, source: Repository) -> None:
         folder.mkdir()
         self.folder = folder
-        self.repository = Repository(folder, SETTINGS | RENAMES, source.fix)
+        self.repository = Repository(folder, SETTINGS | MERGING, source.fix)
         form = source.line("rev-parse", "--show-object-format")
         self.repository.git("init", "--quiet", "--bare", "--template=", f"--object-format={form}")
         objects = source.line("rev-parse", "--path-format=absolute", "--git-path", "objects")
@@ -44,11 +49,13 @@ class Scratch:
 
     def store(self, files: Mapping[str, Content]) -> dict[str, Entry]:
         """Keep files, and return them as a tree."""
-        entries = {}
-        for path, file in files.items():
-            blob = self.repository.git("hash-object", "-w", "--no-filters", "--stdin", stdin=file.data)
-            entries[path] = Entry(file.mode, blob.decode().strip())
-        return entries
+        shelf = self.folder / "shelf"
+        shelf.mkdir(exist_ok=True)
+        for number, file in enumerate(files.values()):
+            (shelf / str(number)).write_bytes(file.data)
+        names = "".join(f"shelf/{number}\n" for number in range(len(files))).encode()
+        blobs = self.repository.git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names).decode().split()
+        return {path: Entry(file.mode, blob) for (path, file), blob in zip(files.items(), blobs, strict=True)}
 
     def read(self, entry: Entry) -> bytes:
         """Return what a file holds."""
@@ -65,9 +72,8 @@ class Scratch:
         if result.returncode not in (0, 1):
             raise self.repository.failed("merge-tree", result)
         tree, _, rest = result.stdout.partition(b"\0")
-        return Merged(
-            self.repository.tree(tree.decode()), _stages(rest.split(b"\0\0")[0] if result.returncode else b"")
-        )
+        conflicts = (b"\0" + rest).split(b"\0\0")[0] if result.returncode else b""  # messages follow
+        return Merged(self.repository.tree(tree.decode()), _stages(conflicts))
 
     def send(self, entries: Iterable[Entry], target: Repository) -> None:
         """Give another repository the contents of files."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scaffold.project.journal import Edits
 from scaffold.project.merge import Content, Merged, Scratch
-from scaffold.project.record import BASE, FOLDER, RECORD, Record
+from scaffold.project.record import BASE, RECORD, Record
 from scaffold.project.repository import Entry
-from scaffold.project.worktree import Edits, Stages
+from scaffold.project.worktree import Stages
 
 Kind = Literal["add", "update", "merge", "remove", "conflict", "keep"]
+YOURS = "with your changes"
+NOT_HELD = "git does not hold it, so it stays as it is"
 DELETED = "you deleted it, so it stays deleted"
 DROPPED = "the template no longer has it; you changed it, so it stays"
-CLASHING = "you and the template changed the same lines"
+REPLACED = "you made something else of it, so it stays"
+CLASHES = {
+    frozenset({1, 2, 3}): "you and the template changed the same lines",
+    frozenset({2, 3}): "you and the template both made it",
+}
+MOVED_APART = "you and the template moved it to different places"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +46,56 @@ class Plan:
     stages: Stages
 
 
-def planned(
-    scratch: Scratch, ours: Mapping[str, Entry], project: Path, before: Record, draft: Path, after: Record
-) -> Plan:
-    """Return how a project becomes what its template writes today, which `draft` holds; ours: what is committed."""
-    own = {path: entry for path, entry in ours.items() if not path.startswith(f"{FOLDER}/")}
-    pristine, renewed = without_seeds(archived(project / BASE), read(draft, after.files), (before, after), own)
-    for path in [path for path in pristine if path in own and own[path].blob != before.files[path].blob]:
-        if has_windows_lines(scratch.read(own[path])):  # else every line of it would be a change of the person's
-            for files in (pristine, renewed):
-                files |= {path: with_windows_lines(files[path])} if path in files else {}
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """A project as its template wrote it last, and as it writes it today: folders that hold records."""
+
+    project: Path
+    draft: Path
+    before: Record
+    after: Record
+
+    @property
+    def label(self) -> str:
+        """What the template's side of a conflict is called."""
+        return f"scaffold-{self.after.template_version}"
+
+    def seeds(self) -> set[str]:
+        """Return the files that are the person's from the first day."""
+        files = [*self.before.files.items(), *self.after.files.items()]
+        return {path for path, file in files if file.file_class == "seed"}
+
+
+def make_plan(versions: Versions, committed: Mapping[str, Entry], scratch: Scratch) -> Plan:
+    """Return how the committed files of a project become what its template writes today."""
+    seeds, nested = versions.seeds(), nested_projects(committed)
+    aside = {path for path in committed if path in seeds or path in (RECORD, BASE) or path.startswith(nested)}
+    own = {path: entry for path, entry in committed.items() if path not in aside}
+    pristine = {path: file for path, file in archived(versions.project / BASE).items() if path not in seeds}
+    new = seeds - versions.before.files.keys() - committed.keys()
+    renewed = {
+        path: file for path, file in read(versions.draft, versions.after.files).items() if path not in seeds - new
+    }
+    for path in changed_to_windows(own, versions.before, scratch):  # else every line would be a change of the person's
+        for side in (pristine, renewed):
+            side |= {path: with_windows_lines(side[path])} if path in side else {}
     base, theirs = scratch.store(pristine), scratch.store(renewed)
-    merged = scratch.merge(base, own, theirs, f"scaffold-{after.template_version}")
-    kept = settled(merged)
-    found = [change(path, base.get(path), own.get(path), merged) for path in sorted({*own, *merged.files})]
-    wanted = {**merged.files, **scratch.store(read(draft, (RECORD, BASE)))}
-    touched = merged.stages.keys() | {path for path in {*ours, *wanted} if ours.get(path) != wanted.get(path)}
-    edits = {path: wanted.get(path) for path in sorted(touched)}
-    return Plan((*filter(None, found), *kept), edits, merged.stages)
+    merged = scratch.merge(base, own, theirs, versions.label)
+    kept = settled(merged, own, versions)
+    changes = [described(path, merged, base, own, theirs) for path in sorted({*own, *merged.files, *merged.stages})]
+    wanted = (
+        {path: committed[path] for path in aside} | merged.files | scratch.store(read(versions.draft, (RECORD, BASE)))
+    )
+    differing = {path for path in {*committed, *wanted} if committed.get(path) != wanted.get(path)}
+    edits = {path: wanted.get(path) for path in sorted(differing | merged.stages.keys())}
+    return Plan((*filter(None, changes), *kept), edits, merged.stages)
 
 
 def archived(base: Path) -> dict[str, Content]:
-    """Return the files of a project as its template wrote them."""
+    """Return the files of a project as its template wrote them last."""
     with zipfile.ZipFile(base) as archive:
-        return {
-            entry.filename: Content(f"{entry.external_attr >> 16:o}", archive.read(entry))
-            for entry in archive.infolist()
-        }
+        entries = archive.infolist()
+        return {one.filename: Content(f"{one.external_attr >> 16:o}", archive.read(one)) for one in entries}
 
 
 def read(draft: Path, paths: Iterable[str]) -> dict[str, Content]:
@@ -72,17 +104,15 @@ def read(draft: Path, paths: Iterable[str]) -> dict[str, Content]:
     return {path: Content(mode, (draft / path).read_bytes()) for path, mode in modes.items()}
 
 
-def without_seeds(
-    pristine: Mapping[str, Content],
-    renewed: Mapping[str, Content],
-    records: tuple[Record, Record],
-    own: Mapping[str, Entry],
-) -> tuple[dict[str, Content], dict[str, Content]]:
-    """Leave out the files that are the person's from the first day; one that the template did not have yet is added."""
-    seeds = {path for known in records for path, file in known.files.items() if file.file_class == "seed"}
-    new = renewed.keys() - pristine.keys() - own.keys()
-    base = {path: file for path, file in pristine.items() if path not in seeds}
-    return base, {path: file for path, file in renewed.items() if path not in seeds or path in new}
+def nested_projects(committed: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders, each with its slash, of other projects inside a project."""
+    return tuple(path.removesuffix(RECORD) for path in committed if path.endswith(f"/{RECORD}"))
+
+
+def changed_to_windows(own: Mapping[str, Entry], before: Record, scratch: Scratch) -> list[str]:
+    """Return the files that have got the line ends of Windows since the template wrote them."""
+    changed = [path for path, file in before.files.items() if path in own and own[path].blob != file.blob]
+    return [path for path in changed if has_windows_lines(scratch.read(own[path]))]
 
 
 def has_windows_lines(text: bytes) -> bool:
@@ -95,30 +125,40 @@ def with_windows_lines(file: Content) -> Content:
     return Content(file.mode, file.data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
 
-def settled(merged: Merged) -> list[Change]:
-    """Take out of a merge what needs no decision: what one side removed and the other changed; return what stayed."""
+def settled(merged: Merged, own: Mapping[str, Entry], versions: Versions) -> list[Change]:
+    """Take out of a merge what needs no decision, as the person's side wins there; return what stays and why."""
     kept = []
     for path, sides in sorted(merged.stages.items()):
-        if sides.keys() == {1, 3}:
+        original = path.removesuffix(f"~{versions.label}")
+        if original != path:
             merged.files.pop(path, None)
-            kept.append(Change(path, "keep", DELETED))
+            kept.append(Change(original, "keep", REPLACED))
+        elif sides.keys() == {1, 3}:
+            merged.files.pop(path, None)
+            is_there = os.path.lexists(versions.project / path)
+            kept.append(Change(path, "keep", NOT_HELD if is_there else DELETED))
         elif sides.keys() == {1, 2}:
             merged.files[path] = sides[2]
             kept.append(Change(path, "keep", DROPPED))
-    for settled_one in kept:
-        del merged.stages[settled_one.path]
+    for one in kept:
+        for path in (one.path, f"{one.path}~{versions.label}"):
+            merged.stages.pop(path, None)
+        if one.note == REPLACED and one.path in own:
+            merged.files[one.path] = own[one.path]
     return kept
 
 
-def change(path: str, base: Entry | None, own: Entry | None, merged: Merged) -> Change | None:
+def described(
+    path: str, merged: Merged, base: Mapping[str, Entry], own: Mapping[str, Entry], theirs: Mapping[str, Entry]
+) -> Change | None:
     """Return what a merge does to a file of the project; None where it leaves the file alone."""
-    result = merged.files.get(path)
+    result, mine = merged.files.get(path), own.get(path)
     if path in merged.stages:
-        return Change(path, "conflict", CLASHING)
-    if result == own:
+        return Change(path, "conflict", CLASHES.get(frozenset(merged.stages[path]), MOVED_APART))
+    if result == mine:
         return None
     if result is None:
         return Change(path, "remove")
-    if own is None:
-        return Change(path, "add")
-    return Change(path, "update") if own == base else Change(path, "merge", "with your changes")
+    if mine is None:
+        return Change(path, "add", "" if result == theirs.get(path) else YOURS)
+    return Change(path, "update") if mine == base.get(path) else Change(path, "merge", YOURS)

@@ -36,7 +36,7 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where a project comes from, and what it looked like on its first day."""
+    """Where a project comes from, and what it looked like when its template wrote it last."""
 
     template: str
     source: str
@@ -166,7 +166,7 @@ def unreadable(path: Path, because: str) -> ArtefactError:
     return ArtefactError(
         "the record of this project is damaged",
         because=because,
-        fix=f"git checkout -- {FOLDER}",
+        fix=f"take both files of {FOLDER} from one commit: git checkout COMMIT -- {FOLDER}",
         where=Where(file=str(path)),
         code="artefact.record",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,27 +13,24 @@ from packaging.version import Version
 import scaffold
 from scaffold.project import catalog, record
 from scaffold.project.create import compose
+from scaffold.project.journal import Journal
 from scaffold.project.merge import Scratch
-from scaffold.project.plan import Change, Plan, planned
+from scaffold.project.obstacles import nothing_to_abort, refuse_edited, refuse_obstacles, refuse_unfinished
+from scaffold.project.plan import Change, Plan, Versions, make_plan
 from scaffold.project.record import RECORD, Record
 from scaffold.project.spec import ProjectSpec, build
 from scaffold.project.workshop import sweep, undisturbed, workshop
-from scaffold.project.worktree import Worktree, nothing_to_abort, refuse_unfinished
+from scaffold.project.worktree import Worktree
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What an update did to a project, or would do; nothing where the project is what its template writes today."""
+    """What an update did to a project, or would do; `after` is None where the project is what is written today."""
 
     project: Path
     before: Record
-    after: Record
+    after: Record | None = None
     changes: tuple[Change, ...] = ()
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the template writes something else today."""
-        return self.before != self.after
 
     @property
     def has_conflicts(self) -> bool:
@@ -42,37 +40,51 @@ class Update:
 
 def find_project(folder: Path) -> Path:
     """Return the project that a folder lies in; RefusedError where there is none."""
-    here = folder.absolute()
+    here = folder.resolve()
     found = next((place for place in (here, *here.parents) if (place / RECORD).is_file()), None)
     if found is None:
         raise record.no_project(folder)
     return found
 
 
-def update(project: Path, given: Mapping[str, object], *, dry_run: bool = False) -> Update:
+def preview(project: Path, given: Mapping[str, object]) -> Update:
+    """Return what an update would do."""
+    worktree = Worktree(project)
+    head, before = worktree.head(), record.read(project)
+    spec = renewed(before, given)
+    if not is_due(before, spec):
+        return Update(project, before)
+    with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
+        versions = composed(project, before, spec, Path(folder))
+        plan = make_plan(versions, worktree.tree(head), Scratch(Path(folder) / "scratch", worktree.repository))
+    return Update(project, before, versions.after, plan.changes)
+
+
+def update(project: Path, given: Mapping[str, object]) -> Update:
     """Merge what the template writes today into files and index, and leave the commit to the person.
 
     given: answers that replace those of the record. RefusedError where changes are not committed, or where something
-    that git does not know is in the way: then, as after any other error, nothing is changed.
+    that git does not hold is in the way: then, as after any other error, nothing is changed.
     """
     worktree = Worktree(project)
-    sweep(worktree.place)
-    if not dry_run and (journal := worktree.under_way()):
-        refuse_unfinished(journal)
-    head, before = worktree.head(), record.read(project)
-    with ExitStack() as ending, workshop(worktree.place) as folder:
-        draft = folder / "draft"
-        compose(renewed(before, given), folder / "template", draft)
-        after = record.parse(draft / RECORD)
-        if before == after:
-            return Update(project, before, after)
-        scratch = Scratch(folder / "scratch", worktree.repository)
-        plan = planned(scratch, worktree.tree(head), project, before, draft, after)
-        if not dry_run:
-            prepare(plan, worktree, scratch)
+    with ExitStack() as ending, worktree.locked():
+        if journal := worktree.under_way():
+            refuse_unfinished(journal)
+        head, before = worktree.head(), record.read(project)
+        spec = renewed(before, given)
+        if not is_due(before, spec):
+            return Update(project, before)
+        sweep(worktree.workplace)
+        with workshop(worktree.workplace) as folder:
+            versions, scratch = (
+                composed(project, before, spec, folder),
+                Scratch(folder / "scratch", worktree.repository),
+            )
+            plan = make_plan(versions, worktree.tree(head), scratch)
+            journal = prepared(plan, worktree, head, scratch)
             ending.enter_context(undisturbed())  # from here on a signal comes too late
-            worktree.change(plan.edits, plan.stages, head, folder)
-    return Update(project, before, after, plan.changes)
+            worktree.change(journal, plan.stages, folder)
+    return Update(project, before, versions.after, plan.changes)
 
 
 def renewed(known: Record, given: Mapping[str, object]) -> ProjectSpec:
@@ -84,22 +96,39 @@ def renewed(known: Record, given: Mapping[str, object]) -> ProjectSpec:
     return build(template, known.project, {**answers, **given}, bare=known.bare)
 
 
-def prepare(plan: Plan, worktree: Worktree, scratch: Scratch) -> None:
+def is_due(known: Record, spec: ProjectSpec) -> bool:
+    """Say whether a project was written by another version or with other answers."""
+    written = (known.template_version, known.runtime_version, known.answers)
+    return written != (spec.template.version, scaffold.__version__, spec.answers)
+
+
+def composed(project: Path, before: Record, spec: ProjectSpec, folder: Path) -> Versions:
+    """Write a project as it is written today into a folder, beside the one that there is."""
+    draft = folder / "draft"
+    compose(spec, folder / "template", draft)
+    return Versions(project, draft, before, record.parse(draft / RECORD))
+
+
+def prepared(plan: Plan, worktree: Worktree, head: str, scratch: Scratch) -> Journal:
     """Give the project's repository what a plan needs; RefusedError where something of the person's would be lost."""
-    worktree.refuse_changed()
-    added = [change.path for change in plan.changes if change.kind == "add"]
-    worktree.refuse_taken(added)
+    committed = worktree.tree(head)
+    refuse_obstacles(worktree, plan.edits, committed, head)
     sides = [side for sides in plan.stages.values() for side in sides.values()]
     scratch.send([*filter(None, plan.edits.values()), *sides], worktree.repository)
+    return Journal({path: committed.get(path) for path in plan.edits}, plan.edits, tuple(plan.stages))
 
 
 def abort(project: Path) -> list[str]:
     """Take back an update that was interrupted, or is not committed yet, and return the files that it had changed."""
     worktree = Worktree(project)
-    journal = worktree.under_way()
-    if journal is None:
-        raise nothing_to_abort(project)
-    with ExitStack() as ending, workshop(worktree.place) as folder:
-        ending.enter_context(undisturbed())
-        worktree.take_back(journal, folder)
-    return journal.paths
+    with ExitStack() as ending, worktree.locked():
+        journal = worktree.under_way()
+        if journal is None:
+            raise nothing_to_abort(project)
+        if journal.is_complete:
+            refuse_edited(worktree, journal)
+        sweep(worktree.workplace)
+        with workshop(worktree.workplace) as folder:
+            ending.enter_context(undisturbed())
+            worktree.take_back(journal, folder)
+    return list(journal.before)

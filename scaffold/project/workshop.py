@@ -126,14 +126,18 @@ def synchronise(path: Path) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM during a short step that must not stop half-way."""
+    """Ignore SIGINT and SIGTERM during a short step that must not stop half-way, here and in a git that it calls."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    blocked = signal.pthread_sigmask(
+        signal.SIG_BLOCK, handlers
+    )  # git clears away what it writes, even if told to ignore
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

@@ -1,31 +1,24 @@
-"""Changes a project's files and git's index together: both or neither; a journal tells what a crash left half-way."""
+"""Changes a project's files and git's index together: both or neither, or there is a way back."""
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
-from scaffold.errors import EnvironmentFault, RefusedError, listed, shown
+from scaffold.errors import EnvironmentFault, RefusedError, shown
+from scaffold.project import journal as journals
+from scaffold.project.journal import Edits, Journal
+from scaffold.project.record import BASE, RECORD
 from scaffold.project.repository import UNDISTURBED, Entry, Repository, index_lines, refuse_old_git
-from scaffold.project.workshop import is_running, synchronise
 
-Edits = Mapping[str, Entry | None]
 Stages = Mapping[str, Mapping[int, Entry]]
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """An update that is under way or not committed yet: the commit that it started from, and what it changes."""
-
-    head: str
-    paths: list[str]
-    process: int
-    is_complete: bool = False
+ROOM = "make room and permission there"
 
 
 class Worktree:
@@ -33,119 +26,126 @@ class Worktree:
 
     def __init__(self, project: Path) -> None:
         refuse_old_git()
-        self.project = project.resolve()
-        self.repository = Repository(self.project, UNDISTURBED, "mend what git complains about, then run it again")
+        self.project = project
+        self.repository = Repository(project, UNDISTURBED, "mend what git complains about, then run it again")
         found = self.repository.run("rev-parse", "--show-prefix")
+        if found.returncode and b"not a git repository" not in found.stderr:
+            raise self.repository.failed("rev-parse", found)
         if found.returncode or self.repository.line("rev-parse", "--is-inside-work-tree") != "true":
-            raise no_repository(project, found.stderr)
+            raise no_repository(project)
         self.prefix = os.fsdecode(found.stdout).removesuffix("\n")
-        self.place = self._place(f"scaffold-update{quote(self.prefix, safe='')}")
-        self.journal = self.place.with_name(f"{self.place.name}.json")
+        self.workplace = self.git_file(f"scaffold-update{quote(self.prefix, safe='')}")
+        self._journal = self.workplace.with_name(f"{self.workplace.name}.json")
+
+    def git_file(self, name: str) -> Path:
+        """Return where git keeps a file of its own."""
+        return Path(self.repository.line("rev-parse", "--path-format=absolute", "--git-path", name))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other updates out; the system gives the lock back, however this process ends."""
+        handle = os.open(self.workplace.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise busy() from None
+        finally:
+            os.close(handle)
 
     def head(self) -> str:
         """Return the commit that is checked out; RefusedError where it does not hold the project."""
-        found = self.repository.run("rev-parse", "HEAD", "HEAD:./")
+        found = self.repository.run("rev-parse", "HEAD", *(f"HEAD:./{path}" for path in (RECORD, BASE)))
         if found.returncode:
             raise RefusedError(
-                "no commit holds the project yet",
+                "no commit holds the project yet, or not its folder .scaffold",
                 because="an update is merged into what was committed last, so that nothing of yours can be lost",
-                fix="git add --all && git commit -m Start",
+                fix="git add . && git add --force .scaffold && git commit -m Start",
                 code="refused.no-commit",
             )
         return found.stdout.decode().split()[0]
 
     def tree(self, commit: str) -> dict[str, Entry]:
         """Return the project's files as they were committed."""
-        files = self.repository.tree(commit)
-        return {path.removeprefix(self.prefix): file for path, file in files.items() if path.startswith(self.prefix)}
+        return self.repository.tree(f"{commit}:{self.prefix}")
+
+    def lines(self, *arguments: str) -> list[str]:
+        """Return what git lists with -z."""
+        return [line for line in os.fsdecode(self.repository.git(*arguments)).split("\0") if line]
+
+    def index(self) -> dict[str, Entry]:
+        """Return the project's files as they are staged."""
+        cells = [line.partition("\t") for line in self.lines("ls-files", "--stage", "-z")]
+        return {path: Entry(*facts.split()[:2]) for facts, _, path in cells}
 
     def changed(self) -> list[str]:
-        """Return the files that git knows and that differ from what was committed."""
+        """Return the files that git holds and that differ from what was committed."""
         wanted = ("--porcelain=v1", "-z", "--untracked-files=no", "--no-renames", "--", ".")
-        lines = os.fsdecode(self.repository.git("status", *wanted)).split("\0")
-        return [line[3:].removeprefix(self.prefix) for line in lines if line]
-
-    def refuse_changed(self) -> None:
-        """Raise RefusedError where a file that git knows is not as it was committed."""
-        if changed := self.changed():
-            raise RefusedError(
-                "there are changes that are not committed",
-                because=f"{listed(changed)}: an update must not be mixed with what you did",
-                fix="git commit (or git stash), then run it again",
-                code="refused.dirty",
-            )
-
-    def refuse_taken(self, paths: Iterable[str]) -> None:
-        """Raise RefusedError where a new file would replace one that git does not know, or go through a link."""
-        taken = [path for path in paths if any(self._blocks(step, path) for step in (path, *parents(path)))]
-        if taken:
-            raise RefusedError(
-                f"the update adds {listed(taken)}, where there is something already",
-                because="git does not know it (it may be ignored), so nothing could bring it back",
-                fix="move it away, or commit it with git add --force",
-                code="refused.in-the-way",
-            )
+        return [line[3:].removeprefix(self.prefix) for line in self.lines("status", *wanted)]
 
     def under_way(self) -> Journal | None:
-        """Return the update that a crash interrupted, or that is not committed yet; None where there is none."""
-        try:
-            journal = Journal(**json.loads(self.journal.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):  # it is written before anything is changed
-            self._forget()
-            return None
-        if journal.head != self.head() or (journal.is_complete and not self.changed()):
-            self._forget()
+        """Return the update that was interrupted, or is not committed yet; None where there is none."""
+        journal = journals.load(self._journal)
+        if journal and journal.is_complete and RECORD not in self.changed():  # every update changes it
+            self._journal.unlink()
             return None
         return journal
 
-    def change(self, edits: Edits, stages: Stages, head: str, scratch: Path) -> None:
-        """Make edits in files and index: None removes a file, and a path with stages is left as a conflict of git's.
+    def change(self, journal: Journal, stages: Stages, folder: Path) -> None:
+        """Make the edits of a journal; a path with stages is left as a conflict of git's.
 
         Where the machine refuses half-way, everything is put back; EnvironmentFault says so.
         """
-        before = self.tree(head)
-        journal = Journal(head, list(edits), os.getpid())
-        self._note(journal, "x")
+        journals.save(journal, self._journal)
         try:
-            self._write(edits, stages, scratch)
+            self._stage(journal.after, stages)
+        except EnvironmentFault:  # somebody else's git is at work
+            self._journal.unlink()
+            raise
+        try:
+            self._write(journal.after, folder)
+            journals.save(replace(journal, is_complete=True), self._journal)
         except (OSError, EnvironmentFault) as error:
-            self._undo(edits, before, scratch, error)
-        self._note(replace(journal, is_complete=True), "w")
+            self._undo(journal, folder, error)
 
-    def take_back(self, journal: Journal, scratch: Path) -> None:
-        """Bring what an update has changed back to what was committed before it."""
-        if not journal.is_complete and is_running(journal.process):
-            raise busy(journal.process)
-        before = self.tree(journal.head)
-        if not journal.is_complete:  # its git died with it
-            self._place("index.lock").unlink(missing_ok=True)
-        self._write({path: before.get(path) for path in journal.paths}, {}, scratch)
-        self._forget()
+    def take_back(self, journal: Journal, folder: Path) -> None:
+        """Bring back what was committed before an update."""
+        if not journal.is_complete:
+            self._drop_own_lock()
+        journals.save(replace(journal, is_complete=False), self._journal)
+        self._stage(journal.before, {})
+        self._write(journal.before, folder)
+        self._journal.unlink()
 
-    def _undo(self, edits: Edits, before: Edits, scratch: Path, error: OSError | EnvironmentFault) -> NoReturn:
+    def _undo(self, journal: Journal, folder: Path, error: OSError | EnvironmentFault) -> NoReturn:
         try:
-            self._write({path: before.get(path) for path in edits}, {}, scratch)
+            self._stage(journal.before, {})
+            self._write(journal.before, folder)
+            self._journal.unlink()
         except (OSError, EnvironmentFault):
-            what, first = "the update stopped half-way", "make room and permission there, then scaffold update --abort"
-            raise unwritten(what, error, first) from error
-        self._forget()
-        what, first = "the update could not be written; every file is as it was", "make room and permission there"
-        raise unwritten(what, error, first) from error
+            raise unwritten("the update stopped half-way", error, f"{ROOM}, then scaffold update --abort") from error
+        raise unwritten("the update could not be written; every file is as it was", error, ROOM) from error
 
-    def _write(self, edits: Edits, stages: Stages, scratch: Path) -> None:
+    def _stage(self, edits: Edits, stages: Stages) -> None:
+        whole = {path: entry for path, entry in edits.items() if entry and path not in stages}
+        null = Entry("0", "0" * len(self.repository.line("rev-parse", "HEAD")))
+        lines = [self._lines(dict.fromkeys(edits, null)), self._lines(whole)]
+        for number in (1, 2, 3):
+            sides = {path: entries[number] for path, entries in stages.items() if number in entries}
+            lines.append(self._lines(sides, number))
+        self.repository.git("update-index", "-z", "--index-info", stdin=b"".join(lines))
+
+    def _lines(self, entries: Mapping[str, Entry], stage: int = 0) -> bytes:
+        return index_lines({self.prefix + path: entry for path, entry in entries.items()}, stage)
+
+    def _write(self, edits: Edits, folder: Path) -> None:
         kept = {path: entry for path, entry in edits.items() if entry}
         for path in edits.keys() - kept.keys():
             self._remove(path)
-        draft = scratch / "index"
-        draft.unlink(missing_ok=True)
-        self._index(kept, draft)
-        self.repository.git("checkout-index", "--all", "--force", variables={"GIT_INDEX_FILE": str(draft)})
-        self._drop([path for path in edits if path in stages or path not in kept])
-        self._index({path: entry for path, entry in kept.items() if path not in stages})
-        for number in (1, 2, 3):
-            self._index({path: sides[number] for path, sides in stages.items() if number in sides}, stage=number)
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
+        (folder / "index").unlink(missing_ok=True)
+        self.repository.git("update-index", "-z", "--index-info", stdin=self._lines(kept), variables=index)
+        self.repository.git("checkout-index", "--all", "--force", variables=index)
         self.repository.run("update-index", "-q", "--refresh")
 
     def _remove(self, path: str) -> None:
@@ -156,32 +156,10 @@ class Worktree:
             except OSError:  # it holds other files
                 return
 
-    def _index(self, entries: Mapping[str, Entry], file: Path | None = None, stage: int = 0) -> None:
-        lines = index_lines({self.prefix + path: entry for path, entry in entries.items()}, stage)
-        variables = {"GIT_INDEX_FILE": str(file)} if file else {}
-        self.repository.git("update-index", "-z", "--index-info", stdin=lines, variables=variables)
-
-    def _drop(self, paths: list[str]) -> None:
-        names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        self.repository.git("update-index", "-z", "--force-remove", "--stdin", stdin=names)
-
-    def _blocks(self, step: str, path: str) -> bool:
-        place = self.project / step
-        return os.path.lexists(place) and (step == path or place.is_symlink() or not place.is_dir())
-
-    def _note(self, journal: Journal, mode: str) -> None:
-        try:
-            with self.journal.open(mode, encoding="utf-8") as handle:
-                json.dump(asdict(journal), handle)
-        except FileExistsError:
-            raise busy() from None
-        synchronise(self.journal)
-
-    def _forget(self) -> None:
-        self.journal.unlink(missing_ok=True)
-
-    def _place(self, name: str) -> Path:
-        return Path(self.repository.line("rev-parse", "--path-format=absolute", "--git-path", name))
+    def _drop_own_lock(self) -> None:
+        lock = self.git_file("index.lock")
+        if lock.exists() and lock.stat().st_mtime >= self._journal.stat().st_mtime:
+            lock.unlink()
 
 
 def parents(path: str) -> list[str]:
@@ -190,51 +168,22 @@ def parents(path: str) -> list[str]:
     return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
 
 
-def refuse_unfinished(journal: Journal) -> None:
-    """Raise RefusedError for an update that is not over."""
-    if journal.is_complete:
-        raise RefusedError(
-            "the last update is not committed yet",
-            because=f"{listed(journal.paths)} came from it" if journal.paths else "",
-            fix="git commit it, or take it back with `scaffold update --abort`",
-            code="refused.uncommitted",
-        )
-    if is_running(journal.process):
-        raise busy(journal.process)
-    raise RefusedError(
-        "the last update was interrupted while it wrote",
-        because=f"some of {listed(journal.paths)} may be changed already",
-        fix="scaffold update --abort, then run it again",
-        code="refused.interrupted",
-    )
-
-
-def busy(process: int | None = None) -> RefusedError:
+def busy() -> RefusedError:
     """Return the error of two updates at once."""
     return RefusedError(
-        "another update of this project is running",
-        because=f"process {process} has begun to write" if process else "it has just begun to write",
+        "another update is running in this repository",
+        because="two at once would mix what they write",
         fix="wait until it has ended",
         code="refused.busy",
     )
 
 
-def nothing_to_abort(project: Path) -> RefusedError:
-    """Return the error of an abort without an update."""
-    return RefusedError(
-        f"there is no update of {shown(str(project))} to take back",
-        because="the last one is committed, or was taken back, or there was none",
-        fix="git revert takes back what is committed",
-        code="refused.no-update",
-    )
-
-
-def no_repository(project: Path, said: bytes) -> RefusedError:
+def no_repository(project: Path) -> RefusedError:
     """Return the error of a project that git knows nothing of."""
     return RefusedError(
         f"{shown(str(project))} is not in a git repository",
-        because=" ".join(said.decode(errors="backslashreplace").split())[:200] or "there is no work tree",
-        fix="git init && git add --all --force && git commit -m Start, then run it again",
+        because="an update is merged into what was committed last, so that nothing of yours can be lost",
+        fix="git init && git add . && git add --force .scaffold && git commit -m Start",
         code="refused.no-repository",
     )
 

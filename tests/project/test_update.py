@@ -1,5 +1,6 @@
 """`scaffold update`: what the template writes today comes in, and nothing of the person's is lost."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -181,7 +182,7 @@ def test_a_new_file_never_replaces_one_that_git_does_not_know(ignored, written, 
     before = state()
     ended = scaffold("update", "mymodel")
     assert ended.code == 3
-    assert "error: the update adds extra/new.txt, where there is something already" in ended.err
+    assert "error: the update adds extra/new.txt, where there is something of yours" in ended.err
     assert state() == before
 
 
@@ -202,7 +203,7 @@ def test_changes_that_are_not_committed_are_refused_and_files_that_git_does_not_
     ended = scaffold("update", "mymodel")
     assert ended.code == 3
     assert "error: there are changes that are not committed\n  because: README.md: an update" in ended.err
-    assert "fix: git commit (or git stash), then run it again" in ended.err
+    assert "fix: git commit --all (or git stash), then run it again" in ended.err
     assert state() == before
     git("checkout", "README.md")
     assert scaffold("update", "mymodel").code == 0
@@ -213,7 +214,7 @@ def test_a_project_without_git_or_commit_is_told_what_to_do(written, scaffold):
     written({NOTES: FIRST}, {}, "--no-git")
     ended = scaffold("update", "mymodel")
     assert (ended.code, "mymodel' is not in a git repository" in ended.err) == (3, True)
-    assert "fix: git init && git add --all --force && git commit -m Start" in ended.err
+    assert "fix: git init && git add . && git add --force .scaffold && git commit -m Start" in ended.err
     git("init", "--quiet")
     ended = scaffold("update", "mymodel")
     assert (ended.code, "error: no commit holds the project yet" in ended.err) == (3, True)
@@ -442,22 +443,29 @@ def test_no_hook_of_the_person_s_runs(written, scaffold, tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-def checkouts_fail(tmp_path: Path, when: str) -> None:
-    """Have git fail to write notes.txt, as on a full disk."""
-    filtering = tmp_path / "smudge"
-    filtering.write_text(f"#!/bin/sh\ncat\n{when}\n")
-    filtering.chmod(0o755)
-    (tmp_path / "attributes").write_text("notes.txt filter=odd\n")
-    git("config", "core.attributesFile", str(tmp_path / "attributes"))
-    git("config", "filter.odd.clean", "cat")
-    git("config", "filter.odd.smudge", str(filtering))
-    git("config", "filter.odd.required", "true")
+@pytest.fixture
+def failing(monkeypatch, tmp_path) -> Callable[[str], None]:
+    """Have git end with a failure whenever it has written files, as on a full disk, unless a shell command succeeds."""
+
+    def make(unless: str) -> None:
+        script = tmp_path / "bin/git"
+        script.parent.mkdir()
+        really = shutil.which("git")
+        script.write_text(
+            f'#!/bin/sh\n{really} "$@" || exit\ncase "$*" in *checkout-index*) {unless} || exit 1;; esac\n'
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+
+    return make
 
 
-def test_a_machine_that_refuses_half_way_leaves_all_as_it_was(written, scaffold, tmp_path):
+def test_a_machine_that_refuses_half_way_leaves_all_as_it_was(written, scaffold, tmp_path, failing):
     written({NOTES: FIRST, "_base/a.txt.jinja": "new\n"})
-    checkouts_fail(tmp_path, f"test -e {tmp_path}/failed || {{ touch {tmp_path}/failed; exit 1; }}")
     before = state()
+    failing(
+        f"mkdir {tmp_path}/failed || test -e {tmp_path}/failed && test -e {tmp_path}/again || ! touch {tmp_path}/again"
+    )
     ended = scaffold("update", "mymodel")
     assert ended.code == 4
     assert "error: the update could not be written; every file is as it was" in ended.err
@@ -465,39 +473,172 @@ def test_a_machine_that_refuses_half_way_leaves_all_as_it_was(written, scaffold,
     assert scaffold("update", "mymodel").code == 0
 
 
-def test_a_machine_that_does_not_even_let_it_be_undone_leaves_the_way_back(written, scaffold, tmp_path):
-    project = written({NOTES: FIRST})
+def test_a_machine_that_does_not_even_let_it_be_undone_leaves_the_way_back(written, scaffold, tmp_path, failing):
+    written({NOTES: FIRST})
     before = state()
-    checkouts_fail(tmp_path, f"test -e {tmp_path}/room")
+    failing(f"test -e {tmp_path}/room")
     ended = scaffold("update", "mymodel")
     assert (ended.code, "error: the update stopped half-way" in ended.err) == (4, True)
     assert ended.err.endswith("fix: make room and permission there, then scaffold update --abort\n")
     (tmp_path / "room").touch()
-    (project / ".git/scaffold-update.json").write_text(
-        (project / ".git/scaffold-update.json").read_text().replace(str(os.getpid()), str(2**22 + 1))
-    )
+    git("commit", "--allow-empty", "--quiet", "--message=in between")
+    refused = scaffold("update", "mymodel")
+    assert (refused.code, "error: the last update was interrupted while it wrote" in refused.err) == (3, True)
+    assert refused.err.endswith("fix: scaffold update --abort, then run it again\n")
+    assert scaffold("update", "mymodel", "--abort").code == 0
+    assert {path: text for path, text in state().items() if path != "status"} == {
+        path: text for path, text in before.items() if path != "status"
+    }
+    assert scaffold("update", "mymodel").code == 0
+
+
+def test_another_git_at_work_is_left_alone(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / ".git/index.lock").touch()
+    before = state()
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "Another git process seems to be running" in ended.err) == (4, True)
+    assert (state(), (project / ".git/index.lock").exists()) == (before, True)
+    (project / ".git/index.lock").unlink()
+    assert scaffold("update", "mymodel").code == 0
+
+
+def test_two_updates_at_once_are_refused(written, scaffold):
+    project = written({NOTES: FIRST})
+    handle = os.open(project / ".git", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    for arguments in ((), ("--abort",)):
+        ended = scaffold("update", "mymodel", *arguments)
+        assert (ended.code, "error: another update is running in this repository" in ended.err) == (3, True)
+    os.close(handle)
+    assert scaffold("update", "mymodel").code == 0
+
+
+def test_a_journal_that_is_damaged_is_named(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / ".git/scaffold-update.json").write_text('{"head": "12')
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "scaffold-update.json]" in ended.err) == (5, True)
+
+
+def test_abort_loses_nothing_that_was_done_since(written, scaffold):
+    project = written({NOTES: FIRST, "_base/old.txt.jinja": None}, {"_base/old.txt.jinja": "o\n"})
+    scaffold("update", "mymodel")
+    (project / "notes.txt").write_text("mine\n")
+    (project / "old.txt").write_text("mine\n")
+    ended = scaffold("update", "mymodel", "--abort")
+    assert (ended.code, "error: you have changed notes.txt, old.txt since the update" in ended.err) == (3, True)
+    assert (project / "notes.txt").read_text() == "mine\n"
+
+
+def test_an_update_that_was_undone_or_left_behind_in_another_branch_is_over(written, scaffold):
+    project = written({NOTES: FIRST})
+    scaffold("update", "mymodel")
+    git("reset", "--hard", "--quiet")
+    (project / "README.md").write_text("mine\n")
+    assert "error: there are changes that are not committed" in scaffold("update", "mymodel").err
+    assert "there is no update of" in scaffold("update", "mymodel", "--abort").err
+    assert (project / "README.md").read_text() == "mine\n"
+
+
+def test_files_that_git_was_told_not_to_look_at_are_not_overwritten(written, scaffold):
+    project = written({NOTES: FIRST})
+    for flag in ("--skip-worktree", "--assume-unchanged"):
+        git("update-index", flag, "notes.txt")
+        (project / "notes.txt").write_text("for this machine\n")
+        ended = scaffold("update", "mymodel")
+        assert (ended.code, "error: git was told not to look at notes.txt" in ended.err) == (3, True)
+        assert (project / "notes.txt").read_text() == "for this machine\n"
+        git("update-index", f"--no-{flag[2:]}", "notes.txt")
+
+
+def test_files_that_git_filters_are_refused(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / ".gitattributes").write_text("*.txt filter=lfs\n")
+    commit()
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "error: git filters notes.txt" in ended.err) == (3, True)
+
+
+def test_a_conflict_never_replaces_a_file_that_git_does_not_hold(written, scaffold):
+    project = written({NOTES: None, "_base/docs/about.txt.jinja": FIRST})
+    git("mv", "notes.txt", "mine.txt")
+    commit()
+    (project / "docs").mkdir()
+    (project / "docs/about.txt").write_text("mine\n")
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "the update adds docs/about.txt, where there is something of yours" in ended.err) == (3, True)
+    assert (project / "docs/about.txt").read_text() == "mine\n"
+
+
+def test_a_record_that_no_commit_holds_is_told_so(written, scaffold):
+    written({NOTES: FIRST}, {}, "--no-git")
+    git("init", "--quiet")
+    Path("mymodel/.gitignore").write_text("*.zip\n")
+    commit()
+    ended = scaffold("update", "mymodel")
+    assert "error: no commit holds the project yet, or not its folder .scaffold" in ended.err
+    assert "fix: git add . && git add --force .scaffold && git commit -m Start" in ended.err
+
+
+def test_what_else_is_in_the_folder_of_the_record_stays(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / ".scaffold/mine.txt").write_text("mine\n")
+    commit()
+    assert changes(scaffold("update", "mymodel", "--json")) == {"notes.txt": "update"}
+    assert (project / ".scaffold/mine.txt").exists()
+
+
+def test_only_the_project_that_is_named_is_updated(written, scaffold, monkeypatch, tmp_path):
+    written({NOTES: FIRST})
+    (tmp_path / "plain").mkdir()
+    monkeypatch.chdir("mymodel")
+    assert "is no project of scaffold" in scaffold("update", str(tmp_path / "plain")).err
+    assert "is no project of scaffold" in scaffold("update", "..").err
+    missing = scaffold("update", "nosuch")
+    assert (missing.code, "Directory 'nosuch' does not exist" in missing.err) == (2, True)
+
+
+def test_a_project_inside_the_project_is_left_alone(written, scaffold, monkeypatch):
+    project = written({NOTES: FIRST})
+    shutil.copytree(project, project / "sub", ignore=shutil.ignore_patterns(".git"))
+    git("rm", "--quiet", "notes.txt")
+    commit()
+    assert changes(scaffold("update", "mymodel", "--json")) == {"notes.txt": "keep"}
+    assert (project / "sub/notes.txt").read_text() == BODY
+
+
+def test_a_merge_that_is_under_way_comes_first(written, scaffold):
+    project = written({NOTES: FIRST})
+    (project / ".git/MERGE_HEAD").write_text(git("rev-parse", "HEAD"))
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "error: a merge or a rebase is under way" in ended.err) == (3, True)
+
+
+def test_a_file_may_become_a_folder(written, scaffold):
+    project = written({NOTES: None, "_base/notes.txt/a.txt.jinja": "a\n"})
+    before = state()
+    assert changes(scaffold("update", "mymodel", "--json")) == {"notes.txt": "remove", "notes.txt/a.txt": "add"}
+    assert (project / "notes.txt/a.txt").read_text() == "a\n"
     assert scaffold("update", "mymodel", "--abort").code == 0
     assert state() == before
 
 
-def test_two_updates_at_once_are_told_apart_from_one_that_was_killed(written, scaffold):
+def test_a_link_in_the_place_of_a_file_stays(written, scaffold):
     project = written({NOTES: FIRST})
-    journal = {"head": git("rev-parse", "HEAD").strip(), "paths": ["notes.txt"], "process": os.getpid()}
-    (project / ".git/scaffold-update.json").write_text(json.dumps(journal))
-    for arguments in ((), ("--abort",)):
-        running = scaffold("update", "mymodel", *arguments)
-        assert (running.code, f"because: process {os.getpid()} has begun to write" in running.err) == (3, True)
-    (project / ".git/scaffold-update.json").write_text(json.dumps(journal | {"process": 2**22 + 1}))
-    (project / "notes.txt").write_text("half of")
-    (project / ".git/index.lock").touch()
-    killed = scaffold("update", "mymodel")
-    assert (killed.code, "fix: scaffold update --abort, then run it again" in killed.err) == (3, True)
-    assert scaffold("update", "mymodel", "--abort").code == 0
-    assert (project / "notes.txt").read_text() == BODY
-    assert scaffold("update", "mymodel").code == 0
+    (project / "notes.txt").unlink()
+    (project / "notes.txt").symlink_to("README.md")
+    commit()
+    ended = scaffold("update", "mymodel")
+    assert (ended.code, "keep  notes.txt  you made something else of it, so it stays" in ended.out) == (0, True)
+    assert (project / "notes.txt").is_symlink()
 
 
-def test_a_journal_that_was_not_written_whole_is_no_update(written, scaffold):
-    project = written({NOTES: FIRST})
-    (project / ".git/scaffold-update.json").write_text('{"head": "12')
-    assert scaffold("update", "mymodel").code == 0
+def test_a_folder_that_was_split_up_is_no_matter(written, scaffold):
+    lib = {f"_base/lib/{name}.txt.jinja": f"{name}\n{BODY}" for name in "abcd"}
+    project = written({"_base/lib/new.txt.jinja": "new\n"}, lib)
+    for name, folder in zip("abcd", "xxyy", strict=True):
+        (project / folder).mkdir(exist_ok=True)
+        git("mv", f"lib/{name}.txt", f"{folder}/{name}.txt")
+    commit()
+    assert changes(scaffold("update", "mymodel", "--json")) == {"lib/new.txt": "add"}

@@ -14,6 +14,7 @@ from scaffold.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scaffold.project.record import Record
     from scaffold.project.update import Update
 
 CONFLICTS, DUE = 6, 10
@@ -32,7 +33,7 @@ class Options:
 
 
 @click.command()
-@click.argument("project", default=".", type=click.Path())
+@click.argument("project", default=".", type=click.Path(exists=True, file_okay=False))
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change an answer of the project.")
 @click.option("--check", is_flag=True, help="Only say whether there is something to update: exit code 10 if so.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
@@ -41,7 +42,7 @@ class Options:
 @debug_option
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Merge what its template writes today into PROJECT (this folder by default).
+    """Merge what its template writes today into PROJECT, a folder (this one by default).
 
     Your changes are kept. What you and the template changed in the same lines becomes a conflict of git's. The result
     is staged and not committed.
@@ -49,7 +50,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     from pathlib import Path
 
     from scaffold.cli.answers import given_answers
-    from scaffold.project.update import abort, find_project, update
+    from scaffold.project.update import abort, find_project, preview, update
     from scaffold.project.workshop import undisturbed
 
     options = Options(**given)
@@ -58,7 +59,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     if options.abort:
         display_abort(project, abort(project), options)
         return
-    result = update(project, given_answers(options.settings, None), dry_run=options.dry_run or options.check)
+    work_out = preview if options.dry_run or options.check else update
+    result = work_out(project, given_answers(options.settings, None))
     with undisturbed():  # it is done: a signal could only spoil the announcement
         display(result, options)
     context.exit(exit_code(result, options))
@@ -79,25 +81,31 @@ def refuse_contradiction(options: Options) -> None:
 
 def exit_code(result: Update, options: Options) -> int:
     """Return how the command ends: with something left to do, or not."""
-    if options.check and result.is_due:
+    if options.check and result.after:
         return DUE
     return CONFLICTS if result.has_conflicts and not (options.dry_run or options.check) else 0
 
 
 def display(result: Update, options: Options) -> None:
     """Print what was done, or would be, for a person or for a program."""
+    before, after = result.before, result.after
     if options.as_json:
         console.data(as_data(result, options))
-        return
-    name, before, after = result.after.project, result.before.template_version, result.after.template_version
-    if not result.is_due:
-        console.line(f"{name} is up to date: {result.after.template} {after}.")
-        return
-    step = f"{before} → {after}" if before != after else f"{after} with other answers"
-    console.line(f"{name}: {result.after.template} {step}\n")
-    console.columns((change.kind, change.path, change.note) for change in result.changes)
-    for line in next_steps(result, options):
-        console.line(line)
+    elif after is None:
+        console.line(f"{before.project} is up to date: {before.template} {before.template_version}.")
+    else:
+        console.line(f"{after.project}: {after.template} {step(before, after)}\n")
+        console.columns((change.kind, change.path, change.note) for change in result.changes)
+        for line in next_steps(result, options):
+            console.line(line)
+
+
+def step(before: Record, after: Record) -> str:
+    """Return in a few words where an update leads."""
+    if before.template_version != after.template_version:
+        return f"{before.template_version} → {after.template_version}"
+    words = "with other answers" if before.answers != after.answers else f"by scaffold {after.runtime_version}"
+    return f"{after.template_version} {words}"
 
 
 def next_steps(result: Update, options: Options) -> list[str]:
@@ -127,13 +135,13 @@ def as_data(result: Update, options: Options) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "project": result.after.project,
+        "project": result.before.project,
         "path": str(result.project),
-        "template": result.after.template,
+        "template": result.before.template,
         "from": result.before.template_version,
-        "to": result.after.template_version,
-        "due": result.is_due,
-        "written": result.is_due and not (options.dry_run or options.check),
+        "to": (result.after or result.before).template_version,
+        "due": result.after is not None,
+        "written": result.after is not None and not (options.dry_run or options.check),
         "conflicts": result.has_conflicts,
         "changes": [asdict(change) for change in result.changes],
     }
