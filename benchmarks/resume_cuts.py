@@ -84,8 +84,9 @@ def train(*overrides: str) -> int:
 
 
 def found(run: Path) -> dict[str, Any]:
-    """Return what a run has learnt and written."""
+    """Return what a run has learnt and written, without what depends on the clock."""
     kept = {name: checkpoints.load(run / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")}
+    del kept["last"]["callbacks"]["Checkpoints"]["seconds"]
     return kept | {"curve": (run / "metrics.csv").read_text(encoding="utf-8")}
 
 

@@ -22,25 +22,25 @@ def listed(values: object, limit: int = 8) -> str:
     return ", ".join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def nearest(name: object, known: Iterable[object]) -> str | None:
-    """Return the known name that a wrong one was probably meant to be; None where none is near."""
+def nearest(name: object, known: Iterable[object], least: float = 0.6) -> str | None:
+    """Return the known name that a wrong one was probably meant to be; None where none is as like it as `least`."""
     from difflib import get_close_matches  # here, as only an error needs it
 
     names = [str(one) for one in known]
     same = [one for one in names if one.casefold() == str(name).casefold()]
-    return next(iter(same or get_close_matches(str(name), names, n=1)), None)
+    return next(iter(same or get_close_matches(str(name), names, n=1, cutoff=least)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The place of an error: a file and line, or a key of the configuration."""
+    """The place of an error: a file and line, or a key of the configuration and where it is set."""
 
     file: str | None = None
     line: int | None = None
     key: str | None = None
 
     def __str__(self) -> str:
-        place = self.key or self.file or ""
+        place = " in ".join(filter(None, (self.key, self.file)))
         return f"{place}:{self.line}" if self.line is not None else place
 
 

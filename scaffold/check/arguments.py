@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from scaffold.check.code import Class, Code
-from scaffold.errors import UsageError, listed, shown
+from scaffold.errors import UsageError, listed, nearest, shown
 
 
 def read_arguments(settings: Iterable[str]) -> dict[str, Any]:
@@ -25,11 +24,11 @@ def check_arguments(code: Code, cls: Class, given: Mapping[str, Any]) -> None:
     signature = of_class(code, cls)
     for name in given:
         if signature and name not in signature.names and not signature.is_open:
-            near = get_close_matches(name, signature.names, n=1)
+            near = nearest(name, signature.names)
             raise UsageError(
                 f"{signature.name} takes no argument {shown(name)}",
                 because=f"it takes {listed(signature.names, 20) or 'none'}",
-                fix=f"did you mean --init {near[0]}={given[name]}?" if near else "leave it out",
+                fix=f"did you mean --init {near}={given[name]}?" if near else "leave it out",
                 code="usage.init",
             )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scaffold.check.code import Class, Code, text_of
-from scaffold.errors import UsageError, listed, shown
+from scaffold.errors import UsageError, listed, nearest, shown
 
 CONTRACTS = "scaffold.runtime.contracts"
 MAKERS = ("Contract", "replace")
@@ -54,7 +54,7 @@ def family_of(code: Code, model: Class) -> Family | None:
         return None
     owner, value = found
     home, _, constant = owner.module.full_name(value).rpartition(".")
-    if home in (CONTRACTS, "scaffold.runtime.contracts"):
+    if home == CONTRACTS:
         return families(code).get(constant)
     return _read(value, families(code)) if isinstance(value, ast.Call) else None
 
@@ -64,18 +64,15 @@ def named_family(code: Code, task: str | None) -> Family:
 
     Errors: UsageError for a name that none has.
     """
-    from difflib import get_close_matches
-
     known = {family.name: family for family in families(code).values()}
     if task in known:
         return known[task]
-    meant = OTHER_NAMES.get((task or "").lower().replace("_", "-"))
-    near = [meant] if meant else get_close_matches(task or "", known, n=1)
+    near = OTHER_NAMES.get((task or "").lower().replace("_", "-")) or nearest(task or "", known)
     what = "a lone class needs --task" if task is None else f"there is no task {shown(task)}"
     raise UsageError(
         what,
         because=f"there are {listed(sorted(known), 20)}",
-        fix=f"did you mean --task {near[0]}?" if near else "--task sequence",
+        fix=f"did you mean --task {near}?" if near else "--task sequence",
         code="usage.task",
     )
 

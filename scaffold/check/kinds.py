@@ -21,6 +21,7 @@ FUNCTIONS = words(
     zeros_like"""
 )
 PLAIN_RESULTS = ("dim", "item", "numel", "numpy", "size", "tolist")
+LAYER_STAYS = ("to", "train", "eval", "requires_grad_", "apply", "float", "half", "double", "bfloat16")
 NOT_LAYERS = ("torch.nn.functional.", "torch.nn.init.", "torch.nn.utils.", "torch.nn.attention.")
 DEPTH = 4  # calls of the person's own functions that are followed
 
@@ -130,9 +131,6 @@ class Kinds:
                 yield name, MANY.get(self.of(value), "container")
         elif name := _written(target):
             yield name, self.of(value)
-
-
-LAYER_STAYS = ("to", "train", "eval", "requires_grad_", "apply", "float", "half", "double", "bfloat16")
 
 
 def made_in(code: Code, cls: Class, methods: Mapping[str, Function]) -> Iterator[tuple[str, Kind, ast.AST]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from scaffold.check.probe_library import unused_part
 from scaffold.check.probe_loss import is_detached, losses_beside_ignored
 from scaffold.check.probe_predict import predicted
 from scaffold.check.probe_repeats import Repeats, repeats
+from scaffold.check.probe_rows import ROWS
 from scaffold.check.probe_scores import FURTHER, STRENGTHS, Reach, Stirred, moved, reach, run_stirred
 from scaffold.check.probe_stir import stir
 from scaffold.check.probe_train import Learning, gradients, learn, learn_well, stuck, without
@@ -63,7 +65,7 @@ class Probe(Bench):
     @cached_property
     def predicted(self) -> Ran:
         """The predictions of five rows, where there is data."""
-        samples = self.rows.samples(range(5))  # type: ignore[attr-defined]
+        samples = self.rows.samples(range(ROWS))  # type: ignore[attr-defined]
         return predicted(self, samples, f"predicting {len(samples)} rows")
 
     @cached_property
@@ -132,7 +134,7 @@ class Probe(Bench):
     def ignores(self) -> bool:
         """Whether targets that are to be ignored count for nothing."""
         without, beside = self.beside_ignored
-        return without != without or abs(without - beside) <= self.effects.tolerance * max(1.0, abs(without))
+        return math.isnan(without) or abs(without - beside) <= self.effects.tolerance * max(1.0, abs(without))
 
     @cached_property
     def seen_by_loss(self) -> tuple[Effect, Effect]:

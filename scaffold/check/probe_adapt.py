@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 
 from scaffold.check.finding import Severity
 from scaffold.errors import listed
-from scaffold.runtime.contracts import Contract, entry
+from scaffold.runtime.contracts import IGNORED, Contract, entry
 
 HELD_BY = "_scaffold_adapter"  # the attribute of a model by which `forward_of` finds it
 
@@ -110,7 +110,7 @@ def _loss(contract: Contract, scores: Tensor, target: Tensor) -> Tensor | None:
         scores, target = scores[:, : -contract.shift], target[:, contract.shift :]
     if scores.shape[:-1] != target.shape:
         return None
-    ignored = -100 if contract.ignore_index is None else contract.ignore_index
+    ignored = IGNORED if contract.ignore_index is None else contract.ignore_index
     return F.cross_entropy(scores.flatten(0, -2), target.flatten(), ignore_index=ignored)
 
 

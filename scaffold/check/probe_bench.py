@@ -18,9 +18,10 @@ from scaffold.check.probe_call import SEED, Ran, attempt, backward, call
 from scaffold.check.probe_compare import scores_of
 from scaffold.check.probe_copy import copied_model, is_copied_well
 from scaffold.check.probe_place import Places
+from scaffold.check.probe_rows import ROWS
 from scaffold.check.probe_stir import as_model, stir
-from scaffold.runtime.contracts import Contract, entry, loss_violations, shape_violations
-from scaffold.runtime.training.trial import NO_FIELDS, dict_problems, remedy
+from scaffold.runtime.contracts import Contract, entry, has_fields, loss_violations, shape_violations
+from scaffold.runtime.training.trial import dict_problems, is_plain_dict, remedy
 
 LABELLED = "With labels: "
 
@@ -63,7 +64,7 @@ class Bench:
         self.given = given
         self.contract, self.rows = given.contract, given.rows
         self.pad_id, self.pads_left = given.pad_id, given.pads_left
-        self.batch = dict(self.rows.batch(range(5)))
+        self.batch = dict(self.rows.batch(range(ROWS)))
 
     @cached_property
     def places(self) -> Places:
@@ -143,7 +144,7 @@ class Bench:
 
     def round(self, number: int) -> dict[str, Any]:
         """Return a batch of other rows."""
-        return dict(self.rows.batch(range(5), number))
+        return dict(self.rows.batch(range(ROWS), number))
 
     @property
     def classes(self) -> int:
@@ -155,7 +156,7 @@ class Bench:
 
     def lightning_batch(self, number: int) -> Any:
         """Return a batch as the steps of a Lightning module get it."""
-        return self.rows.batch(range(5), number)
+        return self.rows.batch(range(ROWS), number)
 
     # runs
 
@@ -198,14 +199,17 @@ class Bench:
         return as_dict or shape_violations(self.contract, ran.output, self.sizes(self.batch))
 
     @cached_property
-    def unreadable(self) -> bool:
-        """Whether an output has no fields to read."""
-        return any(problem.removeprefix(LABELLED).startswith(NO_FIELDS) for problem in self.shape_problems)
+    def unreadable(self) -> Ran | None:
+        """The run whose output is wrong because it has no fields to read; None where there is none."""
+        ran = self.plain if self._wrong(self.plain) else self.labelled
+        is_dict = self.plain_model is not None and is_plain_dict(ran.output)
+        return ran if ran.crash is None and (is_dict or not has_fields(self.contract, ran.output)) else None
 
     @property
     def remedy(self) -> str | None:
-        """What to do about outputs of the runtime's models that have no fields, as training says it."""
-        return remedy(self.contract, NO_FIELDS) if self.plain_model is not None else None
+        """What to do about an unreadable output of the runtime's models, as training says it."""
+        ran = self.unreadable if self.plain_model is not None else None
+        return remedy(self.contract, ran.output) if ran else None
 
     @cached_property
     def loss_problems(self) -> list[str]:

@@ -25,13 +25,13 @@ from scaffold.check.probe_init import (
     where,
 )
 from scaffold.check.probe_project import project_given
+from scaffold.check.signatures import INJECTED
 from scaffold.runtime.config.objects import trust
 from scaffold.runtime.samples import OWN_FIELDS, Sample
 from scaffold.runtime.squad import AnswerSample
 from scaffold.runtime.task import Context, Stage, Task
 
 TARGETS = ("label", "target_sequence", "tag", "summary", "translation")
-INJECTED = ("backbone", "vocabulary", "context")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from scaffold.check.code import typed
 from scaffold.errors import LONGEST_VALUE, ScaffoldError
 
 ONCE_MORE = "Trying to backward through the graph a second time"
@@ -26,7 +27,7 @@ class Crash:
         """Return file, line and function of the innermost frame that is the person's own."""
         frames = [frame for frame in traceback.extract_tb(self.error.__traceback__) if is_own(frame.filename)]
         if frames:
-            return typed(frames[-1].filename), frames[-1].lineno, frames[-1].name
+            return typed(Path(frames[-1].filename)), frames[-1].lineno, frames[-1].name
         where = self.error.where if isinstance(self.error, ScaffoldError) else None
         if where is not None and where.file is None and where.key:
             return *_place_in_config(where.key), ""
@@ -82,12 +83,6 @@ class Unmeasured(Exception):  # noqa: N818 - a reason, no error
 def is_own(filename: str) -> bool:
     """Return whether a file belongs to the person, not to Python, an installed package or this one."""
     return not filename.startswith("<") and not any(filename.startswith(folder) for folder in _foreign())
-
-
-def typed(filename: str) -> str:
-    """Return a path as it would be typed here: relative where it lies below."""
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
 
 
 def _place_in_config(key: str) -> tuple[str | None, int | None]:

@@ -10,8 +10,7 @@ import numpy as np
 
 from scaffold.check.probe_bench import Bench
 from scaffold.check.probe_call import Ran, attempt
-
-ROWS = 5
+from scaffold.check.probe_rows import ROWS
 
 
 def leaks(bench: Bench) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from scaffold.check.probe_batches import without_targets
 from scaffold.check.probe_call import Ran, attempt
 from scaffold.check.probe_crash import Crash
+from scaffold.check.probe_rows import ROWS
 from scaffold.runtime.contracts import shape_violations, violations
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ def _step(probe: Probe, name: str, count: int) -> Ran:
         return attempt(name, lambda: getattr(model, name)(batch, 0))
 
     crash = run(count).crash
-    return Ran(crash=crash if crash is not None and run(5).crash is None else None)
+    return Ran(crash=crash if crash is not None and run(ROWS).crash is None else None)

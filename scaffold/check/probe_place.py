@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
-from scaffold.check.probe_crash import Crash, is_own, typed
+from scaffold.check.code import typed
+from scaffold.check.probe_crash import Crash, is_own
 
 
 class Place(TypedDict):
@@ -15,6 +17,9 @@ class Place(TypedDict):
 
     file: str | None
     line: int | None
+
+
+_NOWHERE: Place = {"file": None, "line": None}
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,9 @@ class Places:
         return self.method("__init__")
 
 
-_NOWHERE: Place = {"file": None, "line": None}
-
-
 def _place(thing: Any) -> Place:
     try:
         file, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
     except (TypeError, OSError):
         return _NOWHERE
-    return {"file": typed(file), "line": line} if file and is_own(file) else _NOWHERE
+    return {"file": typed(Path(file)), "line": line} if file and is_own(file) else _NOWHERE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,5 +81,5 @@ def _same(one: Any, other: Any) -> bool:
     if hasattr(one, "value") and hasattr(other, "value"):
         return _same(one.value, other.value) and _same(getattr(one, "score", None), getattr(other, "score", None))
     if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= CLOSE * max(1.0, abs(one)) or (one != one and other != other)
+        return abs(one - other) <= CLOSE * max(1.0, abs(one)) or (math.isnan(one) and math.isnan(other))
     return bool(one == other)

@@ -16,6 +16,7 @@ from scaffold.check.probe_bench import Given, with_shift
 from scaffold.check.probe_call import attempt
 from scaffold.check.probe_fake import too_large
 from scaffold.check.probe_place import Places
+from scaffold.check.probe_rows import ROWS
 from scaffold.errors import DataError
 from scaffold.runtime.batch import Batch, forward_names, kept_features
 from scaffold.runtime.data import DataModule, backbone_of
@@ -61,7 +62,7 @@ def project_given(make: Callable[[], nn.Module], data: Data) -> Given:
     """Return what the probe of a model with a DataModule is made of."""
     large = too_large(make)
     rows = ProjectRows(data)
-    contract = with_shift(data.task.contract, attempt("encode and collate", lambda: rows.batch(range(5))).get())
+    contract = with_shift(data.task.contract, attempt("encode and collate", lambda: rows.batch(range(ROWS))).get())
     facts, tokenizer = data.context.facts, data.context.processor
     sizes = {"labels": facts["num_labels"]} if "num_labels" in facts else {}
     return Given(
@@ -110,7 +111,7 @@ class ProjectRows:
 
     def batch(self, rows: Sequence[int], number: int = 0, stage: Any = "validation") -> Batch:
         """Return the labelled batch of some rows, made by the project's own collate."""
-        places = [(row + 5 * number) % len(self.chosen) for row in rows]
+        places = [(row + ROWS * number) % len(self.chosen) for row in rows]
         features = [dict(self.chosen[place][1]) for place in places]
         tensors = self.task.collate(features, self.context, stage, np.random.default_rng(0))
         samples = [self.chosen[place][0] for place in places]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaffold.runtime.contracts import Contract
+from scaffold.runtime.contracts import IGNORED, Contract
 
 LENGTHS = (6, 9, 4, 8, 7)
 ROWS = len(LENGTHS)
@@ -111,7 +111,7 @@ def _tokens(rows: SyntheticRows, row: int, rng: np.random.Generator) -> dict[str
     if "words" in rows.contract.shapes["labels"]:
         ids[inner] = ids[inner - 1 + inner % 2]  # two equal pieces to a word, so that any of them tells its class
     classes = np.searchsorted(rows.sizes.usable, ids) % rows.sizes.classes
-    labels = np.full_like(ids, -100)
+    labels = np.full_like(ids, IGNORED)
     labels[inner] = classes[inner]
     if "words" in rows.contract.shapes["labels"]:
         labels = labels[inner][::2]
@@ -142,7 +142,7 @@ def _language_model(rows: SyntheticRows, row: int, _: np.random.Generator) -> di
 def _masked(rows: SyntheticRows, row: int, _: np.random.Generator) -> dict[str, np.ndarray]:
     ids = rows.chain(row, rows.lengths[row])
     hidden = np.arange(len(ids)) % 3 == 1
-    labels = np.where(hidden, np.minimum(ids, rows.sizes.classes - 1), -100)
+    labels = np.where(hidden, np.minimum(ids, rows.sizes.classes - 1), IGNORED)
     return text(np.where(hidden, rows.sizes.usable[-1], ids)) | {"labels": labels}
 
 

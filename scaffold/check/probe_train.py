@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from scaffold.runtime.contracts import Contract, entry
 ROUNDS = 3
 RATES = (3e-3, 1e-2, 3e-4)
 STEPS = 120
+FEW = 40  # of them do for a sound model, at the first rate
 FIRST_STEPS = 8  # as many as factors of zero that wake one after the other
 LOOK_EVERY = 4
 ENOUGH = 0.9  # of all targets right
@@ -33,7 +34,7 @@ class Learning:
     """How learning a handful of rows by heart went at the best learning rate.
 
     first, last: the loss at the start and the end. right: the share of targets that the outputs predict at the end.
-    goal: the share of the first loss to reach.
+    goal: the share of the first loss to reach. model: the one that learnt them.
     """
 
     first: float
@@ -43,11 +44,17 @@ class Learning:
     seconds: float
     rate: float
     goal: float = HALF
+    model: nn.Module | None = field(default=None, repr=False, compare=False)
 
     @property
     def learnt(self) -> bool:
         """Return whether the model knows its rows, and is sure of them."""
         return self.right >= ENOUGH and (self.first <= 0 or self.last <= self.goal * self.first)
+
+    @property
+    def is_quick(self) -> bool:
+        """Return whether it took as few steps as sound models take, at the rate that is tried first."""
+        return self.learnt and self.rate == RATES[0] and self.steps <= FEW
 
     @property
     def out_of_time(self) -> bool:
@@ -128,7 +135,7 @@ def _learn(bench: Bench, rate: float, goal: float = HALF) -> Learning:
         if step % LOOK_EVERY:
             continue
         last, right = _look(bench, model)
-        found = Learning(first, last, right, step, time.monotonic() - started, rate, goal)
+        found = Learning(first, last, right, step, time.monotonic() - started, rate, goal, model)
         if found.learnt or found.out_of_time or not math.isfinite(last):
             break
     return found

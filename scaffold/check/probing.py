@@ -6,8 +6,11 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaffold.check.code import typed
 from scaffold.check.finding import AfterCrash, Finding, NotChecked, Report
 from scaffold.check.probe_crash import Crash, Crashed, Unmeasured
 from scaffold.check.probe_init import Unknown
@@ -46,27 +49,34 @@ def check_source(
     source: Source, *, init: Mapping[str, Any], only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Report:
     """Apply the rules to a project, or to a class in a file with these arguments of its constructor."""
+    from scaffold.check.probe_open import importing_from
+
     rules = load_rules("dynamic", only, skip)
-    with undisturbed():
-        try:
-            return _opened(source, init, rules)
-        except Crashed as failed:
-            return crashed(rules, failed.crash)
-        except Unknown as missing:
-            return crashed(rules, Crash("__init__", missing))
+    folder = source.root if source.is_project else Path.cwd()
+    with undisturbed(), importing_from(source.root), chdir(folder):
+        report = _checked(source, init, rules)
+    found = tuple(replace(one, file=one.file and typed(folder / one.file)) for one in report.findings)
+    return replace(report, findings=found)
 
 
-def _opened(source: Source, init: Mapping[str, Any], rules: list[Rule]) -> Report:
-    from scaffold.check.probe_open import importing_from, probe_class
+def _checked(source: Source, init: Mapping[str, Any], rules: list[Rule]) -> Report:
+    try:
+        return apply(rules, _opened(source, init))
+    except Crashed as failed:
+        return crashed(rules, failed.crash)
+    except Unknown as missing:
+        return crashed(rules, Crash("__init__", missing))
+
+
+def _opened(source: Source, init: Mapping[str, Any]) -> Probe:
+    from scaffold.check.probe_open import probe_class
     from scaffold.check.probe_project import probe_project
 
-    with importing_from(source.root):
-        if source.file is not None:
-            assert source.target is not None
-            assert source.task is not None
-            return apply(rules, probe_class(source.file, source.root, source.target, source.task, init))
-        with chdir(source.root):
-            return apply(rules, probe_project(source.settings.composed))
+    if source.file is None:
+        return probe_project(source.settings.composed)
+    assert source.target is not None
+    assert source.task is not None
+    return probe_class(source.file, source.root, source.target, source.task, init)
 
 
 def apply(rules: list[Rule], probe: Probe) -> Report:
@@ -127,7 +137,9 @@ def _applied(rule: Rule, probe: Probe) -> Report:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep what the person's code prints apart from the report, and warnings out of it."""
-    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+    """Keep what the person's code prints apart from the report, and warnings and transformers' reports out of it."""
+    from scaffold.runtime.encoders.quiet import quiet
+
+    with redirect_stdout(sys.stderr), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         yield

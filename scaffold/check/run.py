@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +12,10 @@ from scaffold.check.arguments import check_arguments
 from scaffold.check.families import named_family
 from scaffold.check.finding import AfterCrash, Finding, NotChecked, Report, counted
 from scaffold.check.rule import HALVES, Rule, load_rules, rule_ids
-from scaffold.check.source import Source, experiments, open_source
-from scaffold.errors import UsageError, listed, shown
+from scaffold.check.source import EXAMPLE, Source, experiments, open_source
+from scaffold.errors import UsageError, listed, nearest, shown
 
-EXAMPLES = ("hidden-state", "output-shape", "padding")
+SOME_RULES = ("hidden-state", "output-shape", "padding")
 UNMADE = ("unknown-target", "unknown-argument", "missing-value", "interpolation")  # why a model cannot be made
 STUB = "stub"
 NEEDED = ("torch", "lightning", "transformers")
@@ -112,16 +112,14 @@ def missing() -> list[str]:
 
 def check_ids(ids: Iterable[str]) -> None:
     """Raise UsageError for an id that no rule has."""
-    from difflib import get_close_matches
-
     known = [name for half in HALVES for name in rule_ids(half)]
     for name in ids:
         if name not in known:
-            near = get_close_matches(name.lower().replace("_", "-"), known, n=1)
+            near = nearest(name.lower().replace("_", "-"), known)
             raise UsageError(
                 f"there is no rule {shown(name)}",
-                because=f"there are {len(known)} rules, such as {listed(EXAMPLES)}",
-                fix=f"did you mean {near[0]}?" if near else "`scaffold check --list-rules` shows them all",
+                because=f"there are {len(known)} rules, such as {listed(SOME_RULES)}",
+                fix=f"did you mean {near}?" if near else "`scaffold check --list-rules` shows them all",
                 code="usage.rule",
             )
 
@@ -143,7 +141,7 @@ def check_options(source: Source, task: str | None, init: Mapping[str, Any], ove
         raise UsageError(
             "a project takes neither --task nor --init",
             because="its own task and config say what the model is and is built with",
-            fix="leave them out, or name a class: scaffold check model.py:MyModel --task sequence",
+            fix=f"leave them out, or name a class: {EXAMPLE}",
             code="usage.option",
         )
 
@@ -169,13 +167,17 @@ def _dynamic_half(source: Source, init: Mapping[str, Any], rules: list[str], tol
 
 
 def _reason(source: Source, told: list[Finding], crash: Finding) -> str | None:
-    """Return the rule that has said why the model crashes: at the same line, or of a method that is a stub."""
-    file, line = _place(source, crash)
-    for finding in told:
-        is_stub = finding.rule == STUB and finding.message.split()[0] == crash.measured
-        if _place(source, finding) == (file, line) or (is_stub and _place(source, finding)[0] == file):
-            return finding.rule
-    return None
+    """Return the rule that has said why the model crashes: at the same line, or of a stub that the line is in."""
+    lines = {crash.line, *_functions_around(source, crash)}
+    return next((one.rule for one in told if one.file == crash.file and one.line in lines), None)
+
+
+def _functions_around(source: Source, crash: Finding) -> Iterator[int]:
+    """Yield the first line of each function that a crash lies in."""
+    modules = [module for module in source.modules if module.place == crash.file]
+    for function in (function for module in modules for function in module.functions()):
+        if function.lineno <= (crash.line or 0) <= (function.end_lineno or 0):
+            yield function.lineno
 
 
 def _without(report: Report, crash: Finding, reason: str) -> Report:
@@ -185,11 +187,6 @@ def _without(report: Report, crash: Finding, reason: str) -> Report:
     )
     findings = tuple(one for one in report.findings if one is not crash)
     return replace(report, findings=findings, not_checked=tuple(left_out))
-
-
-def _place(source: Source, finding: Finding) -> tuple[Path, int | None]:
-    """Return a place in full: the paths of what runs are those that are typed in the project's folder."""
-    return source.root / (finding.file or ""), finding.line
 
 
 def _why_not_run(source: Source, static: bool) -> str | None:

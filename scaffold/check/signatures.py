@@ -113,7 +113,7 @@ def _own_sections(source: Source) -> Iterator[tuple[str, str]]:
     options = source.code.value(source.model, "options_type") if source.model else None
     if options:
         yield "task", options[0].module.full_name(options[1])
-    yield "data", "scaffold.runtime.data.DataSettings"
+    yield "data", "scaffold.runtime.config.data_settings.DataSettings"
     section = source.settings.tree.get("backbone")
     kind = OPTIONS.get(str(section.get("kind"))) if isinstance(section, dict) else None
     if kind:

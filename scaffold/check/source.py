@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from scaffold.check.code import Class, Code, Module, typed
 from scaffold.check.finding import Inapplicable
-from scaffold.errors import ConfigError, UsageError, listed, shown
+from scaffold.errors import ConfigError, UsageError, listed, nearest, shown
 
 if TYPE_CHECKING:
     from scaffold.check.settings import Settings
@@ -50,8 +50,9 @@ class Source:
         """Return the composed config, or why it does not compose; None for a lone class."""
         if not self.is_project:
             return None
-        from scaffold.check.settings import Settings, choices
+        from scaffold.check.settings import Settings
         from scaffold.runtime.config.objects import compose
+        from scaffold.runtime.config.places import choices
 
         folder = self.root / "conf"
         try:
@@ -157,15 +158,13 @@ def _lone_class(file: Path, target: str, task: str | None) -> Source:
 
 
 def _no_class(source: Source) -> UsageError:
-    from difflib import get_close_matches
-
     assert source.target is not None
     names = [cls.node.name for module in source.modules for cls in module.classes()]
-    near = get_close_matches(source.target, names, n=1)
+    near = nearest(source.target, names)
     return UsageError(
         f"{typed(source.file or source.root)} has no class {shown(source.target)}",
         because=f"it has {listed(names)}" if names else "it has no class at all",
-        fix=f"did you mean {near[0]}?" if near else "name one of its classes",
+        fix=f"did you mean {near}?" if near else "name one of its classes",
         code="usage.class",
     )
 

@@ -43,6 +43,7 @@ _HOMES = {
     "instantiate": "config.objects",
     "LabelOptions": "labelling",
     "LabelTask": "labelling",
+    "Line": "reading.lines",
     "load_model": "recipe",
     "max_pool": "encoders.pooling",
     "mean_pool": "encoders.pooling",

@@ -42,17 +42,41 @@ class AnswerScores(SQuAD):
     """
 
     plot_upper_bound = 1.0
+    silent: Tensor  # (2,): of the questions without an answer, those that got none, and all
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("silent", default=torch.zeros(2), dist_reduce_fx="sum")
 
     def update(self, preds: Iterable[str], target: Iterable[Sequence[str]]) -> None:  # type: ignore[override]
         """Add rows: an answer, and all that are right, which are none where a question has no answer."""
-        pairs = [(str(row), *pair) for row, pair in enumerate(zip(preds, target, strict=True))]
-        given = [{"id": row, "prediction_text": text} for row, text, _ in pairs]
-        right = [{"id": row, "answers": {"text": list(texts) or [""]}} for row, _, texts in pairs]
-        super().update(given, right)  # type: ignore[arg-type]
+        pairs = [(text, list(texts)) for text, texts in zip(preds, target, strict=True)]
+        self._add([pair for pair in pairs if pair[1]])
+        before = self.exact_match.clone()
+        unanswerable = [(text, [""]) for text, texts in pairs if not texts]
+        self._add(unanswerable)
+        self.silent += torch.stack([self.exact_match - before, torch.full_like(before, len(unanswerable))])
 
     def compute(self) -> dict[str, Tensor]:
         """Return the averages over all rows."""
         return {name: value / 100 for name, value in super().compute().items()}
+
+    def details(self) -> dict[str, Tensor]:
+        """Return the averages over questions with an answer and over those without one, where there are both."""
+        silent, without = self.silent
+        answered = self.total - without
+        if not without or not answered:
+            return {}
+        return {
+            "exact_match/answerable": (self.exact_match - silent) / answered,
+            "f1/answerable": (self.f1_score - silent) / answered,
+            "exact_match/unanswerable": silent / without,
+        }
+
+    def _add(self, pairs: Sequence[tuple[str, list[str]]]) -> None:
+        given = [{"id": str(row), "prediction_text": text} for row, (text, _) in enumerate(pairs)]
+        right = [{"id": str(row), "answers": {"text": texts}} for row, (_, texts) in enumerate(pairs)]
+        super().update(given, right)  # type: ignore[arg-type]
 
 
 class _Span(NamedTuple):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,16 +13,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import EnvironmentFault, RefusedError, Where
-from scaffold.runtime.data import DataModule, settings_of
+from scaffold.runtime.config.data_settings import settings_of
+from scaffold.runtime.data import DataModule
 from scaffold.runtime.module import BaseModule
 from scaffold.runtime.overrides import change_options, change_reading, check_overrides
 from scaffold.runtime.prediction import predict
-from scaffold.runtime.reading.formats import FOLDER
+from scaffold.runtime.reading.formats import FOLDER, Schema
 from scaffold.runtime.reading.lines import no_file
-from scaffold.runtime.reading.readers import Finding, Schema, stream_rows
+from scaffold.runtime.reading.rows import Finding, stream_rows
 from scaffold.runtime.recipe import load_model
 from scaffold.runtime.samples import BadRow, Sample
 from scaffold.runtime.task import Prediction
@@ -32,7 +36,7 @@ from scaffold.runtime.training.trainer import quiet_trainer
 log = logging.getLogger(__name__)
 
 STANDARD = "-"
-LONGEST_NAME = 150  # file systems allow 255, with what reports add
+LONGEST_NAME = 150  # bytes; file systems allow 255, with what reports add
 
 
 def evaluate(
@@ -40,7 +44,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a run's best checkpoint on its test rows, or on the rows of another file.
 
-    changes: what is changed for this once: `task.KEY=VALUE`, `data.columns.FIELD=COLUMN`, `data.on_bad_row=skip`.
+    changes: what is changed for this once: `task.KEY=VALUE`, `data.format=conll` and the like.
     Writes evaluation.json and returns what it holds. Another file and changed options are named in the file's name, as
     in evaluation-data-validation-task.threshold=0.5.json; the files of the run's reports have names that begin alike.
     """
@@ -55,7 +59,7 @@ def evaluate(
         accelerator=accelerator,
         devices=1,
         precision=precision,
-        callbacks=reports_of(run.config, prefix=f"{name}-"),
+        callbacks=[*reports_of(run.config, prefix=f"{name}-"), _Details()],
         default_root_dir=run.folder,
     )
     found = trainer.test(model, module, verbose=False)[0]
@@ -74,22 +78,33 @@ def predict_file(
 ) -> int:
     """Predict every row of a file, or of standard input, as JSON lines in input order; return how many rows are bad.
 
-    changes: what is changed for this once: `task.KEY=VALUE`, `data.columns.FIELD=COLUMN`, `data.on_bad_row=skip`.
+    changes: what is changed for this once: `task.KEY=VALUE`, `data.format=conll` and the like.
     A bad row gives its place and what is wrong with it. The output file appears when it is whole.
     """
     _, model, config = _opened_run(run_folder, changes)
     model.to(_device(device))
-    schema = Schema(model.sample_type, settings_of(config).columns, carry=True)
+    settings = settings_of(config)
+    schema = Schema(model.sample_type, settings.columns, carry=True, kind=settings.format)
     stream = sys.stdin.buffer if source == STANDARD else source
     rows = stream_rows(stream, schema, kind=kind)  # type: ignore[arg-type]
     bad = number = 0
     with _opened(source, target) as output:
         for number, (sample, prediction) in enumerate(_in_order(model, rows), start=1):
             bad += isinstance(prediction, Finding)
-            output.write(json.dumps(_line(number, sample, prediction), ensure_ascii=False) + "\n")
+            output.write(json.dumps(_line(model, number, sample, prediction), ensure_ascii=False) + "\n")
     if not number:
         log.warning("there are no rows in %s", "standard input" if source == STANDARD else source)
     return bad
+
+
+class _Details(pl.Callback):
+    """Logs what metrics know in detail, such as the figures of each type of span: too much for every validation."""
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        """Ask the metrics before they are reset."""
+        for metric in pl_module.stage_metrics["test"].values():
+            details = metric.details() if hasattr(metric, "details") else {}
+            pl_module.log_dict({f"test/{name}": value for name, value in details.items()})
 
 
 def _opened_run(folder: str, changes: Sequence[str]) -> tuple[Run, Any, DictConfig]:
@@ -102,9 +117,16 @@ def _opened_run(folder: str, changes: Sequence[str]) -> tuple[Run, Any, DictConf
 
 
 def _evaluation_name(data: str | None, changes: Sequence[str]) -> str:
-    """Return what the names of an evaluation's files begin with: another one for other rows or options."""
-    name = "-".join(["evaluation", *_words(data), *(re.sub(r"[^\w.=]+", "_", change) for change in changes)])
-    return name[:LONGEST_NAME]
+    """Return what the names of an evaluation's files begin with: another one for other rows or options.
+
+    A name that is cut ends with what follows from all of it, so that no two share a file.
+    """
+    parts = ["evaluation", *_words(data)]
+    name = os.fsencode("-".join([*parts, *(re.sub(r"[^\w.=]+", "_", change) for change in changes)]))
+    if len(name) <= LONGEST_NAME:
+        return os.fsdecode(name)
+    digest = hashlib.sha256(os.fsencode("-".join([*parts, *changes]))).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
 def _words(data: str | None) -> list[str]:
@@ -136,10 +158,10 @@ def _in_order(model: BaseModule, rows: Iterator[Sample | Finding]) -> Iterator[t
     yield from ((None, unread[place]) for place in sorted(unread))
 
 
-def _line(number: int, sample: Sample | None, prediction: Any) -> dict[str, Any]:
-    if sample is None or isinstance(prediction, Finding):
+def _line(model: Any, number: int, sample: Sample | None, prediction: Any) -> dict[str, Any]:
+    if isinstance(prediction, Finding):
         return {"row": number, "line": prediction.origin.line, "error": prediction.message}
-    known = {name: value for name, value in sample.as_row().items() if value is not None}
+    known = {name: value for name, value in model.as_row(sample, model.context).items() if value is not None}
     return known | (prediction.as_row() if isinstance(prediction, Prediction) else {"prediction": prediction})
 
 

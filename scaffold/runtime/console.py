@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
+from math import isfinite
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TextIO, TypeVar
 from scaffold.errors import ConfigError, EnvironmentFault, OutOfMemory, ScaffoldError, Where, shown
 from scaffold.runtime.config.secrets import discreet
 from scaffold.runtime.training.signals import ended_by_signals
+from scaffold.runtime.training.sweep import closing_table
 
 T = TypeVar("T")
 INTERRUPTED, TERMINATED = 130, 143
@@ -31,9 +33,32 @@ def entry_point(main: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(main)
     def guarded(*args: Any, **kwargs: Any) -> T:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints the error itself and exits 1
-        return run_command(lambda: main(*args, **kwargs))
+        return run_command(lambda: _located(lambda: _with_table(main, *args, **kwargs)))
 
     return guarded
+
+
+def _located(function: Callable[[], T]) -> T:
+    """Call a script's main; where a setting is at fault, say which line of `conf/` has it, or how it is written."""
+    try:
+        return function()
+    except SystemExit as stop:
+        if _home_of(stop) == "argparse" and stop.code:
+            print("  fix: write settings as key=value, without dashes: trainer.max_epochs=5", file=sys.stderr)
+        raise
+    except ConfigError as error:
+        from scaffold.runtime.config.places import located  # here, as only an error needs it
+
+        error.where = located(error.where, sys.argv[1:])
+        raise
+
+
+def _with_table(main: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a script's main; after a sweep, print a line for each of its runs that finished, the best first."""
+    try:
+        return main(*args, **kwargs)
+    finally:
+        print_columns([tuple(map(discreet, line)) for line in closing_table()])
 
 
 def run_command(function: Callable[[], T], debug: bool = False, json: bool = False) -> T:
@@ -104,9 +129,9 @@ def say(line: str) -> None:
 
 
 def print_metrics(metrics: Mapping[str, float], json: bool = False) -> None:
-    """Print metrics by name, one to a line, or as JSON."""
+    """Print metrics by name, one to a line, or as JSON, with null for what is no number."""
     if json:
-        print_data(dict(sorted(metrics.items())))
+        print_data({name: value if isfinite(value) else None for name, value in sorted(metrics.items())})
         return
     width = max(map(len, metrics), default=0)
     for name, value in sorted(metrics.items()):
@@ -217,7 +242,7 @@ def _code_fault(error: Exception) -> ScaffoldError:
         fix="look at this line; SCAFFOLD_DEBUG=1 shows the libraries' frames, too",
         where=where,
         code=OWN_CODE,
-    )
+    ).with_details(getattr(error, "__notes__", []))
 
 
 def _unwritten(error: NotImplementedError, frame: FrameType, where: Where) -> ScaffoldError:

@@ -178,7 +178,7 @@ def violations(contract: Contract, output: Any, sizes: Mapping[str, int], finite
 
     sizes: the dimensions that are known beforehand, such as rows and labels. finite: whether the loss must be.
     """
-    if not _has_fields(contract, output):
+    if not has_fields(contract, output):
         return shape_violations(contract, output, sizes)
     found = shape_violations(contract, output, sizes) + loss_violations(output)
     loss = entry(output, "loss")
@@ -191,7 +191,7 @@ def violations(contract: Contract, output: Any, sizes: Mapping[str, int], finite
 
 def shape_violations(contract: Contract, output: Any, sizes: Mapping[str, int]) -> list[str]:
     """Return what is wrong with the type of an output, its fields, and their shapes and numbers."""
-    if not _has_fields(contract, output):
+    if not has_fields(contract, output):
         fields = ", ".join([*contract.outputs, "loss"])
         return [f"Expected an output with the fields {fields}, got {type(output).__name__}."]
     known, found = dict(sizes), []
@@ -200,7 +200,7 @@ def shape_violations(contract: Contract, output: Any, sizes: Mapping[str, int]) 
     return found
 
 
-def _has_fields(contract: Contract, output: Any) -> bool:
+def has_fields(contract: Contract, output: Any) -> bool:
     """Return whether an output can have fields; a tuple must have names for them."""
     if isinstance(output, tuple):
         return all(hasattr(output, name) for name in contract.outputs)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +12,22 @@ import numpy as np
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader, Dataset
 
-from scaffold.errors import DataError, ScaffoldError, Where, listed, shown
+from scaffold.errors import DataError, Where
 from scaffold.runtime.batch import Batch, distinct_rows, forward_names, kept_features
+from scaffold.runtime.config.data_settings import settings_of
 from scaffold.runtime.config.objects import plain
-from scaffold.runtime.config.settings import Natural, Positive, check_types, read_settings
+from scaffold.runtime.config.settings import read_settings
 from scaffold.runtime.encoders.backbones import Backbone
-from scaffold.runtime.encoding import Encoded, encode, misfits, report_skipped
+from scaffold.runtime.encoding import Encoded, encode
 from scaffold.runtime.features import FeatureStore
-from scaffold.runtime.reading.formats import CONVERT, Schema
-from scaffold.runtime.reading.readers import NAMED, find_splits, unread
-from scaffold.runtime.reading.rows import (
-    BAD_ROWS,
-    MOST_FINDINGS,
-    Finding,
-    OnBadRow,
-    Rows,
-    bad_rows,
-    read_rows,
-    scan_rows,
-)
-from scaffold.runtime.reading.splitting import Strata, split_rows
+from scaffold.runtime.reading.rows import Finding, Rows
 from scaffold.runtime.sampler import BatchKey, BatchPlan
 from scaffold.runtime.samples import Origin
+from scaffold.runtime.splits import Splits
+from scaffold.runtime.survey import all_bad_rows
 from scaffold.runtime.task import Context, Stage, Task, uses_score
 from scaffold.runtime.training.signals import leave_to_main_process
 from scaffold.runtime.vocabulary import Vocabulary
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """What `conf/data` sets."""
-
-    path: str | Path | Mapping[str, Any]
-    columns: Mapping[str, str | int] = field(default_factory=dict)
-    batch_size: Positive | None = 32
-    max_tokens: Positive | None = 2048
-    num_workers: Natural = 0
-    vocabulary: str | None = None
-    on_bad_row: OnBadRow = "error"
-    split: Mapping[str, float] = field(default_factory=lambda: {"validation": 0.1, "test": 0.1})
-    stratify: bool = False  # templates set it; a project of an older one divides as it did
-
-    def __post_init__(self) -> None:
-        check_types(dict.fromkeys(self.columns, str | int), self.columns, "data.columns")
 
 
 class Batches(Dataset[Batch]):
@@ -116,13 +83,10 @@ class DataModule(pl.LightningDataModule):
         self.settings = settings_of(config)
         self.options = context.options if context else make_options(task.options_type, config)
         self.seed = int(config.seed)
+        self.splits = Splits(task, self.settings, self.options, self.seed)
         self._context, self._is_given = context, context is not None
-        self._rows: dict[Stage, Rows] = {}
         self._encoded: dict[Stage, Encoded] = {}
-        self.left_out: dict[str, list[Finding]] = {}
         self._progress: tuple[int, int] | None = None
-        self._untold: set[str] = set()
-        self._strata: Strata | None = None
 
     @property
     def context(self) -> Context:
@@ -131,11 +95,18 @@ class DataModule(pl.LightningDataModule):
             self._context = self._learnt(self.rows("train"))
         return self._context
 
-    @cached_property
+    @property
     def files(self) -> dict[str, list[Path]]:
         """The data files of each split; a single file counts as training."""
-        found = find_splits(self.settings.path, self.task.sample_type.formats)
-        return {"train": found.pop("all")} if "all" in found else found
+        return self.splits.files
+
+    @property
+    def left_out(self) -> dict[str, list[Finding]]:
+        """The rows of each split that were left out: those that cannot be read, then those that became no features."""
+        found = {split: list(skipped) for split, skipped in self.splits.skipped.items()}
+        for stage, encoded in self._encoded.items():
+            found.setdefault(stage, []).extend(encoded.left_out)
+        return found
 
     def setup(self, stage: str) -> None:
         """Encode all rows before training begins, so that a bad one among those of the test does not end it in vain."""
@@ -144,20 +115,8 @@ class DataModule(pl.LightningDataModule):
 
     def rows(self, split: Stage) -> Rows:
         """Return the checked rows of a split; splits without a file of their own are taken out of training."""
-        if split in self.files and split != "train":
-            if split not in self._rows:
-                self._rows[split] = self._read(split)
-            return self._rows[split]
-        if split in self._divided:
-            self._tell_divided(split)
-            return self._divided[split]
-        raise DataError(
-            f"there are no {split} rows",
-            because=f"neither a {split}.* file nor a part of training in data.split gives any",
-            fix=f"add such a file, or set data.split.{split}=0.1",
-            where=Where(key="data.split"),
-            code="data.splits",
-        )
+        with self._all_bad_rows(split):
+            return self.splits.rows(split)
 
     def origin(self, split: Stage, row: int) -> Origin:
         """Return the file and line of a row."""
@@ -173,9 +132,7 @@ class DataModule(pl.LightningDataModule):
         if stage not in self._encoded:
             rows, context = self.rows(stage), self.context
             with self._all_bad_rows(stage):
-                encoded = encode(self.task, rows, context, stage, self.settings.on_bad_row)
-            self.left_out.setdefault(stage, []).extend(encoded.left_out)
-            self._encoded[stage] = encoded
+                self._encoded[stage] = encode(self.task, rows, context, stage, self.settings.on_bad_row)
         return self._encoded[stage]
 
     def loader(self, stage: Stage) -> Loader:
@@ -231,86 +188,14 @@ class DataModule(pl.LightningDataModule):
                 problem.where = Where(file=str(rows.files[0]))
             raise
 
-    @cached_property
-    def _divided(self) -> dict[str, Rows]:
-        rows = self._read("train")
-        missing = {split: part for split, part in self.settings.split.items() if split not in self.files}
-        if not missing:
-            return {"train": rows}
-        labels = self.task.strata(rows, self.options) if self.settings.stratify else None
-        self._strata = None if labels is None else Strata(labels)
-        self._untold.update(missing)
-        return split_rows(rows, {"train": 1.0 - sum(missing.values()), **missing}, self.seed, self._strata)
+    def _known(self, read: Mapping[str, Rows]) -> Context:
+        """Return what is known of the training rows, where bad ones are looked for in the rows of each file's split."""
+        # of files that are divided all rows count: what only the division leaves unknown is no fault of a row
+        known = self._context if self._is_given or not self.splits.are_divided else None
+        return known or self._learnt(read["train"])
 
-    def _tell_divided(self, split: str) -> None:
-        """Say once, when it is first asked for, that a split has training rows, and of which labels it has none."""
-        if split not in self._untold:
-            return
-        self._untold.remove(split)
-        rows, total = self._divided[split], sum(map(len, self._divided.values()))
-        message = "%s: no file of its own%s, so it has %d of %d training rows"
-        log.warning(message, split, self._unread(split), len(rows), total)
-        if self._strata and (absent := self._strata.absent(rows)):
-            message = "%s: no row of %d of %d labels, which are too rare to divide: %s"
-            log.warning(message, split, len(absent), len(self._strata.names), listed(map(shown, absent)))
-
-    def _read(self, split: str) -> Rows:
-        if split not in self.files:
-            found = self._unread(split)
-            raise DataError(
-                "there are no training rows",
-                because=f"expected a train.* file in {self.settings.path}{found}",
-                fix=f"{CONVERT if found else 'add one'}, or name the files: {NAMED}",
-                code="data.empty",
-            )
-        with self._all_bad_rows(split):
-            rows = read_rows(self.files[split], self._schema(split), self.settings.on_bad_row)
-        self.left_out.setdefault(split, []).extend(rows.skipped)
-        report_skipped(split, rows.skipped)
-        return rows
-
-    def _unread(self, split: str) -> str:
-        found = unread(self.settings.path, split)
-        return f" ({listed(found)} cannot be read as rows)" if found else ""
-
-    def _schema(self, split: str) -> Schema:
-        return Schema(self.task.sample_type, self.settings.columns, split=split)
-
-    @contextmanager
-    def _all_bad_rows(self, split: str) -> Iterator[None]:
-        """Add to the bad rows of one split those of the others: one round of mending is enough."""
-        try:
-            yield
-        except DataError as problem:
-            if problem.code != BAD_ROWS or self.settings.on_bad_row == "skip":
-                raise
-            # who was given a context has no training, and reads no other split
-            own = split if split in self.files else "train"
-            found = self._bad_rows([own] if self._is_given else self.files)
-            if not found and self._divides:
-                problem.because += "; it is dividing the rows that leaves it unknown to training"
-                problem.fix = f"divide otherwise, for example with seed={self.seed + 1}, or name the files: {NAMED}"
-            raise (bad_rows(found) if found else problem) from None
-
-    @property
-    def _divides(self) -> bool:
-        return not self._is_given and not self.settings.split.keys() <= self.files.keys()
-
-    def _bad_rows(self, splits: Iterable[str]) -> list[Finding]:
-        """Return the first bad rows of all files: those that cannot be read, and those that cannot be encoded."""
-        read: dict[str, Rows] = {}
-        for split in splits:
-            with suppress(ScaffoldError):  # a file that is unfit as a whole is told when the rows are mended
-                read[split] = scan_rows(self.files[split], self._schema(split), MOST_FINDINGS)
-        found = [finding for rows in read.values() for finding in rows.skipped]
-        with suppress(Exception):  # and so is what fails in the task's own code
-            # of a file that is divided all rows count: what only the division leaves unknown is no fault of a row
-            context = None if self._divides else self._context
-            context = context or self._learnt(read["train"])
-            for stage, rows in read.items():
-                found += misfits(self.task, rows, context, stage)  # type: ignore[arg-type]
-        places = {str(file): place for place, file in enumerate(chain.from_iterable(self.files.values()))}
-        return sorted(found, key=lambda one: (places[one.origin.file], one.origin.line))[:MOST_FINDINGS]
+    def _all_bad_rows(self, split: Stage) -> AbstractContextManager[None]:
+        return all_bad_rows(self.splits, split, self._known, alone=self._is_given)
 
     def _plan(self, store: FeatureStore, stage: Stage) -> BatchPlan:
         return BatchPlan(
@@ -326,11 +211,6 @@ class DataModule(pl.LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-
-
-def settings_of(config: DictConfig) -> DataSettings:
-    """Return `config.data` as settings; ConfigError for a key that does not exist and a value that cannot be."""
-    return read_settings(DataSettings, plain(config, "data"), "data")
 
 
 def backbone_of(config: DictConfig) -> Backbone | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaffold.errors import DataError, Where
 from scaffold.runtime.features import FeatureStore
-from scaffold.runtime.reading.rows import MOST_FINDINGS, Finding, Rows, bad_rows, lines_of
+from scaffold.runtime.reading.rows import MOST_FINDINGS, Finding, Rows, bad_rows, folded, lines_of
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.task import Context, Features, Stage, Task
 
@@ -69,7 +69,8 @@ class _Encoder:
             try:
                 found = self.task.encode(sample, self.context, self.stage)
             except BadRow as problem:
-                self.bad.append(Finding.of(problem, rows.origin(number), sample.extra.get("id")))
+                problem.row_id = sample.extra.get("id")
+                self.bad.append(Finding.of(problem, rows.origin(number)))
                 if len(self.bad) == self.most:
                     return
                 continue
@@ -97,8 +98,9 @@ def is_short(found: Sequence[Features], options: Any) -> bool:
 
 
 def report_skipped(split: str, findings: Sequence[Finding]) -> None:
-    """Say which rows were left out because of `data.on_bad_row=skip`; the run folder lists them all."""
-    for finding in findings[:MOST_FINDINGS]:
-        log.warning("%s: left out %s: %s", split, finding.origin, finding.message)
-    if len(findings) > MOST_FINDINGS:
-        log.warning("%s: left out %d more", split, len(findings) - MOST_FINDINGS)
+    """Say which rows were left out because of `data.on_bad_row=skip`, those alike as one; the run folder lists all."""
+    lines = folded(findings)
+    for line, _ in lines[:MOST_FINDINGS]:
+        log.warning("%s: left out %s", split, line)
+    if rest := sum(count for _, count in lines[MOST_FINDINGS:]):
+        log.warning("%s: left out %d more", split, rest)

@@ -11,6 +11,7 @@ from torchmetrics import MetricCollection
 
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
+from scaffold.runtime.measuring import update_each
 from scaffold.runtime.outputs import ClassificationOutput
 from scaffold.runtime.plain.registry import find
 from scaffold.runtime.samples import BadRow
@@ -71,6 +72,12 @@ class LabelTask(TextTask):
         return [features]
 
     @classmethod
+    def as_row(cls, sample: Any, context: Context) -> dict[str, Any]:
+        """Return the fields of a sample, its label as the target writes it."""
+        row: dict[str, Any] = sample.as_row()
+        return row | {"label": cls.target(context).written(row["label"])} if "label" in row else row
+
+    @classmethod
     def batch_targets(
         cls,
         features: Sequence[Features],
@@ -93,7 +100,7 @@ class LabelTask(TextTask):
     @classmethod
     def tally(cls, output: ClassificationOutput, batch: Batch, context: Context) -> dict[str, Tensor]:
         """Count what a training batch got right."""
-        return cls.target(context).hits(_logits(output), batch["labels"])
+        return cls.target(context).hits(_logits(output), batch["labels"], _chosen(output))
 
     @classmethod
     def monitor(cls, context: Context) -> tuple[str, str]:
@@ -118,15 +125,19 @@ class LabelTask(TextTask):
     def update_metrics(
         cls, metrics: MetricCollection, output: ClassificationOutput, batch: Batch, context: Context
     ) -> None:
-        """Add a batch to the metrics."""
-        metrics.update(cls.target(context).predictions(_logits(output)), batch["labels"])
+        """Add a batch to the metrics: what is predicted, and the labels."""
+        update_each(metrics, cls.target(context).predictions(_logits(output), _chosen(output)), batch["labels"])
 
     @classmethod
     def decode(cls, output: ClassificationOutput, batch: Batch, context: Context) -> list[Prediction]:  # noqa: ARG003
         """Turn logits into one prediction per row."""
-        return cls.target(context).decode(_logits(output), context.vocabulary)
+        return cls.target(context).decode(_logits(output), context.vocabulary, _chosen(output))
 
 
 def _logits(output: ClassificationOutput) -> Tensor:
     assert output.logits is not None
     return output.logits
+
+
+def _chosen(output: ClassificationOutput) -> Tensor | None:
+    return getattr(output, "predictions", None)  # an output of transformers has no such field

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from scaffold.errors import ConfigError, Where
 from scaffold.runtime.batch import Batch, forward_names
 from scaffold.runtime.config.settings import is_plain
+from scaffold.runtime.measuring import refuse_several
 from scaffold.runtime.recipe import Recipe, load_model
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Task, uses_score
@@ -206,6 +207,7 @@ class BaseModule(pl.LightningModule):
         metrics = self._metrics(stage)
         used = any(metric.update_called for metric in metrics.values())
         values = metrics.compute() if used else {}
+        refuse_several(values)
         metrics.reset()
         return values
 

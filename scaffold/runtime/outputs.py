@@ -12,9 +12,10 @@ from transformers.utils import ModelOutput
 class ClassificationOutput(ModelOutput):
     """The scores of labels, for each row or for each of its words.
 
-    logits: (rows, labels) or (rows, words, labels), before softmax. probabilities: the same. predictions: indices of
-    labels. loss: scalar, there when labels were given. The runtime reads logits and loss; the other two are those of
-    classy, so that models written for it run as they are.
+    logits: (rows, labels) or (rows, words, labels), before softmax. predictions: in the form of the batch's labels, for
+    models that choose by more than the highest score, as a CRF does; where they are there, they are what is measured
+    and predicted. loss: scalar, there when labels were given. probabilities: read by nobody; models written for classy
+    have them.
     """
 
     logits: Tensor | None = None

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from scaffold.errors import ConfigError, Where, shown
+from scaffold.errors import ConfigError, Where, listed, shown
 from scaffold.runtime.config.settings import read_settings
 
 SECTION = "task"
-READING = ("data.columns.", "data.on_bad_row=")
+READING = ("data.columns.", "data.format=", "data.on_bad_row=")
 # options that say what a model has learnt: its weights and vocabulary are of one value, whatever is asked of it later
 LEARNT = ("target",)
 
@@ -22,10 +22,10 @@ LEARNT = ("target",)
 def check_overrides(overrides: Sequence[str]) -> None:
     """Raise ConfigError for what cannot be changed after training."""
     for text in overrides:
-        if not (text.startswith(f"{SECTION}.") or _is_of_reading(text)) or "=" not in text:
+        if not (text.lstrip("+").startswith(f"{SECTION}.") or _is_of_reading(text)) or "=" not in text:
             raise ConfigError(
                 f"{shown(text)} cannot be changed after training",
-                because=f"expected {SECTION}.KEY=VALUE, data.columns.FIELD=COLUMN or data.on_bad_row=skip",
+                because=f"expected {SECTION}.KEY=VALUE, {listed(f'{key}…' for key in READING)}",
                 fix="leave it out, or train again",
                 where=Where(key=text.partition("=")[0]),
             )
@@ -36,7 +36,7 @@ def change_options(model: Any, overrides: Sequence[str]) -> None:
 
     Errors: ConfigError for what is no option of the task, for what training has settled, and for values it refuses.
     """
-    changes = [text for text in overrides if not _is_of_reading(text)]
+    changes = [text.lstrip("+") for text in overrides if not _is_of_reading(text)]
     if not changes:
         return
     context = model.recipe.context
@@ -47,7 +47,7 @@ def change_options(model: Any, overrides: Sequence[str]) -> None:
 
 
 def change_reading(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Return a run's config, in which `data.columns.FIELD=COLUMN` and `data.on_bad_row=skip` are changed."""
+    """Return a run's config, in which what is said of reading is changed, as in `data.columns.FIELD=COLUMN`."""
     changes = [text.lstrip("+") for text in overrides if _is_of_reading(text)]
     copy: DictConfig = config.copy()
     for key, value in _parsed(changes).get("data", {}).items():

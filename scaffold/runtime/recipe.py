@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import PreTrainedModel
 
 from scaffold.errors import ArtefactError, ConfigError, RefusedError, Where, listed, shown
-from scaffold.runtime.config.arguments import check_arguments
+from scaffold.runtime.config.arguments import check_arguments, parameters_of
 from scaffold.runtime.config.objects import locate, plain, refuse_environment
 from scaffold.runtime.config.settings import read_values
 from scaffold.runtime.encoders.backbones import Backbone
@@ -116,7 +115,7 @@ def _outgrown(path: str | Path, error: Exception) -> RefusedError:
 def _construct(
     cls: type[Any], arguments: Mapping[str, Any], context: Context, backbone: Backbone | None
 ) -> pl.LightningModule:
-    names = inspect.signature(cls).parameters
+    names = _names_taken(cls)
     offered = {"backbone": backbone, "vocabulary": context.vocabulary, "context": context}
     missing = {name: value for name, value in offered.items() if name in names and name not in arguments}
     injected = {name: value for name, value in missing.items() if value is not None}
@@ -124,6 +123,18 @@ def _construct(
     model = cls(**injected, **arguments)
     model.bind(Recipe(f"{cls.__module__}.{cls.__qualname__}", arguments, backbone, context))
     return model
+
+
+def _names_taken(cls: type[Any]) -> set[str]:
+    """Return what a constructor takes by name; one with `**kwargs` takes what those of its bases do."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = parameters_of(vars(base)["__init__"])
+            names.update(parameters)
+            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
+    return names
 
 
 def _wake(model: pl.LightningModule) -> None:

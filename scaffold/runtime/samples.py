@@ -15,17 +15,25 @@ from scaffold.errors import shown
 Convert = Callable[[Any], Any]
 BLANKS = "part the items of a list by blanks, not by what parts the columns"
 OWN_FIELDS = ("origin", "extra")
+_PLANS: dict[Any, tuple[_Field, ...]] = {}
 
 
 class BadRow(ValueError):  # noqa: N818 - a finding about the data, collected with its like before anything fails
     """What is wrong with one row; whoever holds the file adds its name and line.
 
     below: how many lines below the row's first one it is. fix: what to do, where more than mending the row would help.
+    row_id: the row's own id, which whoever knows it sets.
     """
+
+    row_id: object = None
 
     def __init__(self, message: str = "", below: int = 0, fix: str = "") -> None:
         super().__init__(message)
         self.below, self.fix = below, fix
+
+
+class NoList(BadRow):
+    """A text that was to hold the items of a list, and does not: what parts the columns may stand between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Sample:
         """
         values: dict[str, Any] = {}
         known = 0
-        for name, convert, required in _plan(cls):
+        for name, convert, required, is_list in _plan(cls):
             value = fields.get(name)
             if value is None or (value.__class__ is str and (not value or value.isspace())):
                 known += name in fields
@@ -79,8 +87,8 @@ class Sample:
             try:
                 values[name] = convert(value)
             except ValueError as problem:
-                fix = BLANKS if value.__class__ is str and "a list" in str(problem) else ""
-                raise BadRow(f"expected {problem} in '{name}', got {shown(value)}", fix=fix) from None
+                message = f"expected {problem} in '{name}', got {shown(value)}"
+                raise (NoList(message, fix=BLANKS) if is_list and value.__class__ is str else BadRow(message)) from None
         if known != len(fields):
             names = cls.field_names()
             values["extra"] = {name: value for name, value in fields.items() if name not in names}
@@ -100,9 +108,7 @@ class _Field(typing.NamedTuple):
     name: str
     convert: Convert
     required: bool
-
-
-_PLANS: dict[Any, tuple[_Field, ...]] = {}
+    is_list: bool
 
 
 def _plan(cls: type[Sample]) -> tuple[_Field, ...]:
@@ -114,7 +120,7 @@ def _plan(cls: type[Sample]) -> tuple[_Field, ...]:
 def _planned(cls: type[Sample]) -> tuple[_Field, ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
-        _Field(item.name, _converter(hints[item.name], item.name, cls), _is_required(item))
+        _Field(item.name, _converter(hints[item.name], item.name, cls), _is_required(item), _is_list(hints[item.name]))
         for item in dataclasses.fields(cls)
         if item.name not in OWN_FIELDS
     )
@@ -122,6 +128,11 @@ def _planned(cls: type[Sample]) -> tuple[_Field, ...]:
 
 def _is_required(item: dataclasses.Field[Any]) -> bool:
     return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def _is_list(hint: Any) -> bool:
+    """Return whether a field holds a list, where it may hold more than one kind of value."""
+    return any(typing.get_origin(kind) is list for kind in (hint, *typing.get_args(hint)))
 
 
 def _absent(name: str, value: object) -> str:

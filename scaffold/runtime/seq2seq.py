@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name for it
 from torchmetrics import MetricCollection
 
+from scaffold.errors import ConfigError, Where, shown
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import IGNORED
-from scaffold.runtime.generation import check_generation, decode_texts
+from scaffold.runtime.generation import check_generation, check_languages, decode_texts, tell_unheeded
 from scaffold.runtime.outputs import GenerationOutput
 from scaffold.runtime.samples import Sample
 from scaffold.runtime.task import Context, Features, Prediction, Stage
@@ -67,6 +68,15 @@ class Seq2SeqTask(TextTask):
         vocabulary: Vocabulary | None = None,
     ) -> Context:
         """Return what must be known of the training rows: the tokenizer alone."""
+        check_languages(processor, options)
+        if vocabulary is not None and vocabulary.source:
+            raise ConfigError(
+                f"data.vocabulary cannot be {shown(vocabulary.source)}",
+                because="this task has no labels to use again: what it knows of the training rows is its tokenizer",
+                fix="leave it out",
+                where=Where(key="data.vocabulary"),
+                code="config.vocabulary",
+            )
         return Context(options, vocabulary or Vocabulary({}), processor)
 
     @classmethod
@@ -130,4 +140,7 @@ class Seq2SeqTask(TextTask):
     def decode(cls, output: GenerationOutput, batch: Batch, context: Context) -> list[Prediction]:
         """Turn what was written into one text per row, and its candidates where there are several."""
         assert output.sequences is not None
-        return decode_texts(output.sequences, len(batch["input_ids"]), context.processor)
+        rows = len(batch["input_ids"])
+        predictions = decode_texts(output.sequences, rows, context.processor)
+        tell_unheeded(context.options.generation, len(output.sequences) // rows)
+        return predictions

@@ -82,35 +82,54 @@ def spans_of(tags: Sequence[str], scheme: str = "BIO", *, strict: bool = False) 
 
 
 class SpanScores(Metric):
-    """Precision, recall and F1 of whole spans: words and type must be right."""
+    """Precision, recall and F1 of whole spans: words and type must be right.
+
+    kinds: the types of which `details` speaks; spans of others count as well.
+    """
 
     full_state_update = False
-    hits: Tensor
-    predicted: Tensor
-    wanted: Tensor
+    counts: Tensor  # (types and one for all others, 3): spans that are right, predicted and wanted
 
-    def __init__(self, scheme: str = "BIO", strict: bool = False) -> None:
+    def __init__(self, scheme: str = "BIO", strict: bool = False, kinds: Sequence[str] = ()) -> None:
         super().__init__()
-        self.scheme, self.strict = scheme, strict
-        for name in ("hits", "predicted", "wanted"):
-            self.add_state(name, default=torch.tensor(0), dist_reduce_fx="sum")
+        self.scheme, self.strict, self.kinds = scheme, strict, tuple(kinds)
+        self.add_state("counts", default=torch.zeros(len(kinds) + 1, 3, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, preds: Sequence[Sequence[str]], target: Sequence[Sequence[str]]) -> None:
         """Add rows, each a tag per word."""
+        places = {kind: place for place, kind in enumerate(self.kinds)}
+        table = [[0, 0, 0] for _ in range(len(places) + 1)]
         for ours, theirs in zip(preds, target, strict=True):
             found, true = (set(spans_of(tags, self.scheme, strict=self.strict)) for tags in (ours, theirs))
-            self.hits += len(found & true)
-            self.predicted += len(found)
-            self.wanted += len(true)
+            for column, spans in enumerate((found & true, found, true)):
+                for span in spans:
+                    table[places.get(span.kind, -1)][column] += 1
+        self.counts += torch.tensor(table, device=self.counts.device)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the three; what would be divided by zero is zero."""
-        hits, predicted, wanted = (count.float() for count in (self.hits, self.predicted, self.wanted))
+        return _figures(self.counts.sum(dim=0))
+
+    def details(self) -> dict[str, Tensor]:
+        """Return the same of each type, as f1/place, and how many spans of it there are."""
         return {
-            "precision": hits / predicted.clamp(min=1),
-            "recall": hits / wanted.clamp(min=1),
-            "f1": 2 * hits / (predicted + wanted).clamp(min=1),
+            f"{name}/{kind}": value
+            for kind, counts in zip(self.kinds, self.counts, strict=False)
+            for name, value in {**_figures(counts), "spans": counts[2].float()}.items()
         }
+
+
+def closed(labels: Sequence[str], scheme: str) -> list[str]:
+    """Return labels, sorted, with all tags of a scheme for each type that one of them is of."""
+    if scheme not in SCHEMES:
+        return list(labels)
+    rest = {label[1:] for label in labels if label != OUTSIDE}
+    return sorted({*labels, *(prefix + kind for kind in rest for prefix in SCHEMES[scheme])})
+
+
+def kinds_of(labels: Iterable[str]) -> list[str]:
+    """Return the types of spans, sorted; tags without a type are of none."""
+    return sorted({label[2:] for label in labels if label != OUTSIDE} - {""})
 
 
 class TagCensus:
@@ -155,6 +174,15 @@ class TagCensus:
             f"train: tags break {scheme} in {count} place{'s' * (count > 1)}: {listed(places, MOST_PLACES)}. "
             "They are learnt as they are; mend them, or set task.scheme to what they follow"
         )
+
+
+def _figures(counts: Tensor) -> dict[str, Tensor]:
+    hits, predicted, wanted = counts.float()
+    return {
+        "precision": hits / predicted.clamp(min=1),
+        "recall": hits / wanted.clamp(min=1),
+        "f1": 2 * hits / (predicted + wanted).clamp(min=1),
+    }
 
 
 def _place(before: str, after: str, place: int, count: int, origin: object) -> str:

@@ -16,11 +16,13 @@ from scaffold.errors import listed, shown
 from scaffold.runtime.reading.cells import load_object
 from scaffold.runtime.reading.formats import Decode, Format, Schema
 from scaffold.runtime.reading.lines import UTF8_BOM, Line, cut_lines, file_error, text_of
-from scaffold.runtime.reading.rows import with_id
 from scaffold.runtime.samples import BadRow, Sample
 
 SEPARATOR = "|"
+IMPOSSIBLE, TWICE = "is_impossible", "first at line"
 SHAPE = 'write {"data": [{"paragraphs": [{"context": "…", "qas": [{"question": "…", "answers": […]}]}]}]}'
+SAY_NONE = 'mend these lines: a question without an answer has "answers": [], and in SQuAD 2 "is_impossible": true'
+OWN_ID = "give every question an id of its own, or leave ids out"
 QUESTION_KEY = re.compile(r'"question"\s*:')  # no text in JSON can hold it: its quotes would be escaped
 
 
@@ -96,6 +98,8 @@ def _squad_pairs(answers: Any) -> list[tuple[str, int]] | None:
 
 def check_answer(context: str, start: int | None, end: int | None, answers: Sequence[str] | None) -> None:
     """Raise BadRow unless an answer's characters are in the context and are one of the answers that are right."""
+    if any(not text.strip() for text in answers or ()):
+        raise BadRow("expected the text of every answer, got an empty one", fix=SAY_NONE)
     hint = _hint(context, answers[0]) if answers else ""
     if start is None and end is None:
         if answers:
@@ -142,8 +146,12 @@ class SquadJson(Format):
                 line=problem.below + 1 if problem.below else None,
             ) from None
         unfolded = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads the rows closes it
-        for line, row in zip(chain(_lines(text, len(rows)), repeat(1)), rows, strict=False):
-            unfolded.write(f"{line}\t{json.dumps(row, ensure_ascii=False)}\n".encode())
+        lines = chain(_lines(text, len(rows)), repeat(1))
+        first: dict[Any, tuple[int, dict[str, Any]]] = {}  # the line and row that an id first stands for
+        for line, row in zip(lines, rows, strict=False):
+            before, same = first.setdefault(str(row["id"]), (line, row))
+            twice = {TWICE: before} if row["id"] is not None and row != same else {}
+            unfolded.write(f"{line}\t{json.dumps(row | twice, ensure_ascii=False)}\n".encode())
         unfolded.seek(0)
         return unfolded
 
@@ -166,10 +174,28 @@ class _Question:
 
     def __call__(self, raw: bytes) -> Sample:
         fields = json.loads(raw)
+        before, impossible = fields.pop(TWICE, None), fields.pop(IMPOSSIBLE)
         try:
-            return self.schema.sample(fields)
+            if not self.schema.carry:  # rows to be predicted need not know their answers
+                _refuse_contradiction(fields["answers"], impossible, before)
+            return self.schema.sample(fields | ({"answers": []} if impossible else {}))
         except BadRow as problem:
-            raise BadRow(with_id(problem, fields.get("id"))) from None
+            problem.row_id = fields.get("id")
+            raise
+
+
+def _refuse_contradiction(answers: Any, impossible: Any, before: int | None) -> None:
+    """Raise BadRow for a question that has an answer and has none, and for one whose id another one has."""
+    texts = unfold_answers({"answers": answers})["answers"]
+    if impossible and texts:
+        given = listed(map(shown, texts))
+        raise BadRow(f"expected no answers where 'is_impossible' is true, got {given}", fix=SAY_NONE)
+    if not impossible and answers is None:
+        raise BadRow("expected 'answers', got none", fix=SAY_NONE)
+    if impossible is False and not texts:
+        raise BadRow("expected an answer where 'is_impossible' is false, got none", fix=SAY_NONE)
+    if before is not None:
+        raise BadRow(f"expected an id of its own, got that of another question, at line {before}", fix=OWN_ID)
 
 
 def _whole_text(raw: bytes, name: str) -> str:
@@ -202,8 +228,8 @@ def _asked(paragraph: Any, place: str) -> Iterator[dict[str, Any]]:
             raise BadRow(f"expected 'context' in {place}, got {listed(map(shown, paragraph))}")
         if not isinstance(question, dict):
             raise BadRow(f"expected an object as qas[{number}] of {place}, got {shown(question)}")
-        row = {"context": paragraph["context"]} | {key: question.get(key) for key in ("question", "answers", "id")}
-        yield row | ({"answers": []} if question.get("is_impossible") else {})
+        keys = ("question", "answers", "id", IMPOSSIBLE)
+        yield {"context": paragraph["context"]} | {key: question.get(key) for key in keys}
 
 
 def _inside(found: Any, key: str, place: str) -> list[Any]:

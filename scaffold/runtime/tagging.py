@@ -15,9 +15,10 @@ from torchmetrics import MetricCollection
 from scaffold.runtime import contracts
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import IGNORED
+from scaffold.runtime.measuring import update_each
 from scaffold.runtime.outputs import ClassificationOutput
 from scaffold.runtime.samples import BadRow
-from scaffold.runtime.spans import OUTSIDE, SpanScores, TagCensus, choose_scheme
+from scaffold.runtime.spans import OUTSIDE, SpanScores, TagCensus, choose_scheme, closed, kinds_of
 from scaffold.runtime.targets import TARGETS
 from scaffold.runtime.task import Context, Features, Prediction, Stage
 from scaffold.runtime.text import TextOptions
@@ -55,11 +56,15 @@ class TagTask(TextTask):
     def fit(
         cls, samples: Iterable[Any], options: TagOptions, processor: Any, vocabulary: Vocabulary | None = None
     ) -> Context:
-        """Number the labels, see whether they are tags of spans, and warn where such are illegal."""
+        """Number the labels, see whether they are tags of spans, and warn where such are illegal.
+
+        Of tags, each type has all of its scheme: validation may have an I-x where training has a B-x alone.
+        """
         rows = ((sample.tags(), sample.origin) for sample in samples)
         census = TagCensus((tags, origin) for tags, origin in rows if tags is not None)
-        vocabulary = vocabulary or census.vocabulary()
-        scheme = choose_scheme(options.scheme, vocabulary.elements("labels"))
+        known = vocabulary or census.vocabulary()
+        scheme = choose_scheme(options.scheme, known.elements("labels"))
+        vocabulary = vocabulary or Vocabulary({"labels": closed(known.elements("labels"), scheme)})
         if warning := census.warning(scheme):
             log.warning(warning)
         return Context(options, vocabulary, processor, {"num_labels": vocabulary.size("labels"), "scheme": scheme})
@@ -106,25 +111,33 @@ class TagTask(TextTask):
         """Return what validation and test measure: precision, recall and F1 of spans; else accuracy and macro F1."""
         if context.facts["scheme"] == "none":
             return TARGETS["single"].metrics(context.facts["num_labels"])
-        return MetricCollection({"spans": SpanScores(context.facts["scheme"], context.options.strict)})
+        kinds = kinds_of(context.vocabulary.elements("labels"))
+        scores = SpanScores(context.facts["scheme"], context.options.strict, kinds)
+        return MetricCollection({"spans": scores}, compute_groups=False)
 
     @classmethod
     def update_metrics(
         cls, metrics: MetricCollection, output: ClassificationOutput, batch: Batch, context: Context
     ) -> None:
-        """Add a batch to the metrics; words without a label count for nothing, and are outside of spans."""
+        """Add a batch to the metrics; words without a label count for nothing, and are outside of spans.
+
+        The metric of spans gets the tags of each row, any other the numbers of predicted and right labels, (words,).
+        """
         labels, known, predicted = batch["labels"], batch["labels"] != IGNORED, _labels(output)
-        if context.facts["scheme"] == "none":
-            metrics.update(predicted[known], labels[known])
-        else:
+        spans, others = (
+            {name: metric for name, metric in metrics.items() if isinstance(metric, SpanScores) is of_spans}
+            for of_spans in (True, False)
+        )
+        update_each(others, predicted[known], labels[known])
+        if spans:
             names = [*context.vocabulary.elements("labels"), OUTSIDE]  # the last is that of words without a label
             both = (torch.where(known, indices, len(names) - 1) for indices in (predicted, labels))
             rows = (words_of_rows(indices, batch["word_ids"], batch.owners) for indices in both)
-            metrics.update(*([[names[index] for index in row] for row in several] for several in rows))
+            update_each(spans, *([[names[index] for index in row] for row in several] for several in rows))
 
     @classmethod
     def decode(cls, output: ClassificationOutput, batch: Batch, context: Context) -> list[Prediction]:
-        """Turn logits into one label for each token of each row; None for tokens that `target` leaves out."""
+        """Return one label for each token of each row; None for tokens that `target` leaves out."""
         names = context.vocabulary.elements("labels")
         rows = words_of_rows(_labels(output), batch["word_ids"], batch.owners)
         targets = [sample.target for sample in batch.samples]  # type: ignore[attr-defined]
@@ -135,5 +148,9 @@ class TagTask(TextTask):
 
 
 def _labels(output: ClassificationOutput) -> Tensor:
+    """Return the numbers of the predicted labels: the model's own choice, else those that score highest."""
+    chosen: Tensor | None = getattr(output, "predictions", None)  # an output of transformers has no such field
+    if chosen is not None:
+        return chosen
     assert output.logits is not None
     return output.logits.detach().argmax(dim=-1)

@@ -50,8 +50,8 @@ class Target(ABC):
         """Return the mean loss over rows: (rows, labels) against what `stack` returned."""
 
     @abstractmethod
-    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return cheap sums over the rows of a training batch."""
+    def hits(self, logits: Tensor, labels: Tensor, chosen: Tensor | None = None) -> dict[str, Tensor]:
+        """Return cheap sums over the rows of a training batch; chosen: as in `predictions`."""
 
     @abstractmethod
     def metrics(self, num_labels: int) -> MetricCollection:
@@ -61,12 +61,16 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Return what the metrics compare with the labels."""
+    def predictions(self, logits: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Return what the metrics compare with the labels; chosen: what the model itself predicts, like the labels."""
 
     @abstractmethod
-    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
-        """Return one prediction per row."""
+    def decode(self, logits: Tensor, vocabulary: Vocabulary, chosen: Tensor | None = None) -> list[Prediction]:
+        """Return one prediction per row; chosen: as in `predictions`."""
+
+    def written(self, label: Any) -> Any:
+        """Return a row's own label as it is written beside the prediction: as it was read."""
+        return label
 
     def collect(self, labels: Iterable[Any], fix: str = Sample.label_help) -> Mapping[str, int]:
         """Count the names in the training labels, and warn of those that one row has.
@@ -95,6 +99,15 @@ class SingleLabel(Target):
         """Return the one name."""
         return [_name(label)]
 
+    def collect(self, labels: Iterable[Any], fix: str = Sample.label_help) -> Mapping[str, int]:
+        """Count the names in the training labels, and say where they look like numbers to learn."""
+        counts = super().collect(labels, fix)
+        fractions = [name for name in counts if is_number(name) and not name.lstrip("+-").isdecimal()]
+        if fractions and sum(map(is_number, counts)) >= MOSTLY * len(counts):
+            message = "%d labels are learnt as names, and look like numbers (%s): to learn numbers set %s"
+            log.warning(message, len(counts), listed(map(shown, fractions), 3), "task.target=regression")
+        return counts
+
     def encode(self, label: Any, vocabulary: Vocabulary) -> int:
         """Return the label's index."""
         name = _name(label)
@@ -110,9 +123,9 @@ class SingleLabel(Target):
         """Cross-entropy."""
         return F.cross_entropy(logits, labels)
 
-    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def hits(self, logits: Tensor, labels: Tensor, chosen: Tensor | None = None) -> dict[str, Tensor]:
         """Count the rows whose best label is right."""
-        return {"accuracy": (logits.detach().argmax(dim=-1) == labels).sum()}
+        return {"accuracy": (self.predictions(logits.detach(), chosen) == labels).sum()}
 
     def metrics(self, num_labels: int) -> MetricCollection:
         """Accuracy, and F1 averaged over labels."""
@@ -126,13 +139,14 @@ class SingleLabel(Target):
             compute_groups=False,
         )
 
-    def predictions(self, logits: Tensor) -> Tensor:
+    def predictions(self, logits: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Return (rows,) indices of the best labels."""
-        return logits.argmax(dim=-1)
+        return logits.argmax(dim=-1) if chosen is None else chosen
 
-    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
+    def decode(self, logits: Tensor, vocabulary: Vocabulary, chosen: Tensor | None = None) -> list[Prediction]:
         """Return the best label and its probability."""
-        scores, indices = torch.softmax(logits.float(), dim=-1).max(dim=-1)
+        indices = self.predictions(logits, chosen)
+        scores = torch.softmax(logits.float(), dim=-1).gather(-1, indices.unsqueeze(-1)).squeeze(-1)
         return [
             Prediction(vocabulary.element("labels", index), score)
             for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
@@ -165,9 +179,10 @@ class MultiLabel(Target):
         """Binary cross-entropy, averaged over rows and labels."""
         return F.binary_cross_entropy_with_logits(logits, labels)
 
-    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def hits(self, logits: Tensor, labels: Tensor, chosen: Tensor | None = None) -> dict[str, Tensor]:
         """Count the rows whose labels are all right."""
-        return {"exact_match": ((logits.detach() > 0) == (labels > 0)).all(dim=-1).sum()}
+        found = logits.detach() if chosen is None else chosen
+        return {"exact_match": ((found > 0) == (labels > 0)).all(dim=-1).sum()}
 
     def metrics(self, num_labels: int) -> MetricCollection:
         """Exact match of a row's labels, and F1 averaged over labels."""
@@ -181,13 +196,13 @@ class MultiLabel(Target):
             compute_groups=False,
         )
 
-    def predictions(self, logits: Tensor) -> Tensor:
-        """Return (rows, labels) probabilities."""
-        return torch.sigmoid(logits.float())
+    def predictions(self, logits: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Return (rows, labels) probabilities, or the ones and zeros that the model chose."""
+        return torch.sigmoid(logits.float()) if chosen is None else chosen.float()
 
-    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:
+    def decode(self, logits: Tensor, vocabulary: Vocabulary, chosen: Tensor | None = None) -> list[Prediction]:
         """Return the labels that are more likely than not."""
-        probabilities = torch.sigmoid(logits.float())
+        probabilities = self.predictions(logits, chosen)
         return [
             Prediction([vocabulary.element("labels", index) for index, value in enumerate(row) if value > 0.5])
             for row in probabilities.tolist()
@@ -217,6 +232,10 @@ class Score(Target):
             raise BadRow(f"expected a finite number as label, got {shown(label)}")
         return value
 
+    def written(self, label: Any) -> Any:
+        """Return the number, as the prediction is one; what is none stays: a row to predict may have any label."""
+        return float(label) if isinstance(label, str) and is_number(label) else label
+
     def stack(self, labels: Sequence[Any]) -> Tensor:
         """Return (rows,) numbers."""
         return torch.tensor([float(label) for label in labels])
@@ -225,7 +244,7 @@ class Score(Target):
         """Mean squared error."""
         return F.mse_loss(logits.squeeze(-1), labels)
 
-    def hits(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+    def hits(self, logits: Tensor, labels: Tensor, chosen: Tensor | None = None) -> dict[str, Tensor]:  # noqa: ARG002
         """Return nothing: the loss says it all."""
         return {}
 
@@ -233,6 +252,8 @@ class Score(Target):
         """Mean absolute error, and Pearson's and Spearman's correlation."""
         from torchmetrics.regression import MeanAbsoluteError, PearsonCorrCoef, SpearmanCorrCoef
 
+        # of rows that are all alike: the figure is nan, which says it
+        warnings.filterwarnings("ignore", message="The variance of predictions or target is close to zero")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that Spearman's keeps its numbers: two for each row
             return MetricCollection(
@@ -240,13 +261,18 @@ class Score(Target):
                 compute_groups=False,
             )
 
-    def predictions(self, logits: Tensor) -> Tensor:
+    def predictions(self, logits: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Return (rows,) numbers."""
-        return logits.squeeze(-1).float()
+        return (logits.squeeze(-1) if chosen is None else chosen).float()
 
-    def decode(self, logits: Tensor, vocabulary: Vocabulary) -> list[Prediction]:  # noqa: ARG002
+    def decode(
+        self,
+        logits: Tensor,
+        vocabulary: Vocabulary,  # noqa: ARG002
+        chosen: Tensor | None = None,
+    ) -> list[Prediction]:
         """Return the number."""
-        return [Prediction(round(value, 6)) for value in logits.squeeze(-1).float().tolist()]
+        return [Prediction(round(value, 6)) for value in self.predictions(logits, chosen).tolist()]
 
 
 TARGETS: dict[str, Target] = {"single": SingleLabel(), "multi": MultiLabel(), "regression": Score()}

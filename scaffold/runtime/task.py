@@ -153,6 +153,11 @@ class Task(ABC):
         """Return one prediction per row."""
 
     @classmethod
+    def as_row(cls, sample: Sample, context: Context) -> dict[str, Any]:  # noqa: ARG003
+        """Return the fields of a sample as they are written beside its prediction; as they were read by default."""
+        return sample.as_row()
+
+    @classmethod
     def monitor(cls, context: Context) -> tuple[str, str]:  # noqa: ARG003
         """Name the metric that picks the best checkpoint, and whether more (max) or less (min) of it is better."""
         return "val/loss", "min"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,6 +15,8 @@ from torchmetrics.text import Perplexity, ROUGEScore, SacreBLEUScore
 
 from scaffold.errors import listed, shown
 from scaffold.runtime.contracts import IGNORED
+
+log = logging.getLogger(__name__)
 
 ROUGE_KEYS = ("rouge1", "rouge2", "rougeL")
 CHARACTERS = range(1, 7)
@@ -87,15 +92,29 @@ def _chrf(counts: Tensor) -> Tensor:
 
 
 class Rouge(ROUGEScore):
-    """ROUGE-1, -2 and -L: the F-measures only, without stemming."""
+    """ROUGE-1, -2 and -L: the F-measures only, without stemming.
+
+    A word is a run of a-z and 0-9 in small letters, as in rouge_score, with which published figures are made.
+    """
 
     def __init__(self) -> None:
         super().__init__(rouge_keys=ROUGE_KEYS)
+
+    def update(self, preds: Sequence[str], target: Sequence[Sequence[str]]) -> None:  # type: ignore[override]
+        """Score texts, each with its references; say once that a reference has no word."""
+        if any(text and not re.search("[a-z0-9]", text.lower()) for references in target for text in references):
+            _tell_no_words()
+        super().update(preds, target)
 
     def compute(self) -> dict[str, Tensor]:
         """Return each F-measure under its usual name."""
         found = super().compute()
         return {key: found[f"{key}_fmeasure"] for key in ROUGE_KEYS}
+
+
+@cache
+def _tell_no_words() -> None:
+    log.warning("rouge counts words of a-z and 0-9 alone: a target without any scores 0; chrf reads all letters")
 
 
 TEXT_METRICS: dict[str, Callable[[], Metric]] = {

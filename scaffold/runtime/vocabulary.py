@@ -12,6 +12,8 @@ from scaffold.errors import ArtefactError, ConfigError, Where, listed, nearest, 
 from scaffold.runtime.samples import BadRow
 
 FILE_NAME = "vocabulary.json"
+CLASSYS_FILE = "labels.txt"
+CLASSYS_OWN = ("<pad>", "<unk>")
 
 
 class Vocabulary:
@@ -44,6 +46,11 @@ class Vocabulary:
                 elements = (value,) if isinstance(value, str) else value or ()
                 counts.setdefault(field, Counter()).update(elements)
         return cls.from_counts(counts)
+
+    @property
+    def source(self) -> str | None:
+        """Where it was taken from; None where it is that of the training rows."""
+        return self._source
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -117,10 +124,11 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
-        """Read a vocabulary from its file or from the folder of a run."""
-        file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
+        """Read a vocabulary from its file or from the folder of a run; a `labels.txt` of classy will do as well."""
+        file = _file_of(Path(path))
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
+            data = _of_classy(text) if file.name == CLASSYS_FILE else json.loads(text)
         except FileNotFoundError:
             raise ConfigError(
                 "There is no vocabulary to reuse here.",
@@ -131,6 +139,14 @@ class Vocabulary:
         except ValueError as problem:
             raise _damaged(file, str(problem)) from None
         vocabulary = cls.from_dict(_checked(data, file))
+        if data and not any(data.values()):
+            raise ConfigError(
+                "There are no labels to reuse here.",
+                because=f"{shown(str(path))} has learnt numbers, which have no labels",
+                fix="set data.vocabulary to a run with labels, or leave it out",
+                where=Where(key="data.vocabulary"),
+                code="config.vocabulary",
+            )
         vocabulary._source = str(path)
         return vocabulary
 
@@ -142,6 +158,22 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({', '.join(f'{field}: {len(values)}' for field, values in self._elements.items())})"
+
+
+def _file_of(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    of_classy = path / CLASSYS_FILE
+    return of_classy if of_classy.is_file() and not (path / FILE_NAME).exists() else path / FILE_NAME
+
+
+def _of_classy(text: str) -> dict[str, list[str]]:
+    """Return the labels of classy's file, which has one and its number in each line, in their order."""
+    pairs = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
+    if not all(len(pair) == 2 and pair[1].isdecimal() for pair in pairs):
+        raise ValueError("expected a label, a tab and its number in every line")
+    labels = [label for label, _ in sorted(pairs, key=lambda pair: int(pair[1]))]
+    return {"labels": [label for label in labels if label not in CLASSYS_OWN]}
 
 
 def _checked(data: Any, file: Path) -> dict[str, list[str]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from scaffold.errors import ConfigError, listed, shown
+
 Pooling = Literal["mean", "first"]
+POOLINGS = get_args(Pooling)
 
 
 class _Pieces(NamedTuple):
@@ -47,6 +50,8 @@ def pool_words(hidden: Tensor, word_ids: Tensor, pooling: Pooling = "mean") -> T
 
     word_ids: (rows, length) as `encode_words` gives them. A row with fewer words than the longest ends in zeros.
     """
+    if pooling not in POOLINGS:
+        raise _no_pooling(pooling)
     words = torch.arange(int(word_ids.max()) + 1, device=word_ids.device)
     belongs = word_ids.unsqueeze(1) == words.unsqueeze(-1)
     if pooling == "first":
@@ -67,6 +72,15 @@ def words_of_rows(values: Tensor, word_ids: Tensor, owners: np.ndarray | None) -
     for place, count, found in zip(places, counts, values.tolist(), strict=True):
         rows[place].extend(found[:count])
     return rows
+
+
+def _no_pooling(pooling: object) -> ConfigError:
+    return ConfigError(
+        f"words cannot be pooled by {shown(pooling)}",
+        because=f"pool_words knows {listed(POOLINGS)}",
+        fix="hand it one of these, or make the states of words in the model itself",
+        code="config.value",
+    )
 
 
 def _cut(tokenizer: Any, words: Sequence[str]) -> _Pieces:

@@ -128,6 +128,7 @@ class Written:
 
 
 def as_written(annotation: Any) -> Any:
+    annotation = getattr(annotation, "__forward_arg__", annotation)  # a NamedTuple wraps what stands in the code
     return Written(annotation) if isinstance(annotation, str) else annotation
 
 
@@ -183,7 +184,7 @@ def conf(conf_of: Callable[[str], Path]) -> Path:
 
 def test_every_setting_is_explained(conf):
     from scaffold.runtime import TorchFactory
-    from scaffold.runtime.data import DataSettings
+    from scaffold.runtime.config.data_settings import DataSettings
     from scaffold.runtime.encoders.options import PretrainedOptions, ScratchOptions
 
     settings = yaml.safe_load((conf / "train.yaml").read_text(encoding="utf-8"))

@@ -139,6 +139,10 @@ class Project:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
         file.write_text(text.replace(old, new), encoding="utf-8")
 
+    def experiment(self, name: str, text: str) -> None:
+        """Write an experiment of the project."""
+        (self.folder / "conf" / "experiment" / f"{name}.yaml").write_text(text, encoding="utf-8")
+
     def run(self, name: str = "one") -> Path:
         """Return the folder of a run."""
         return self.folder / "runs" / name

@@ -16,7 +16,9 @@ REFUSED = {
     "+backbone.hidden=8": ("backbone.hidden", "fix: did you mean hidden_size?"),
     "+patiense=3": ("patiense", "fix: did you mean patience?"),
     "+max_epochs=1": ("max_epochs", "fix: did you mean trainer.max_epochs?"),
-    "+foo=1": ("foo", "fix: leave it out, or write it into conf/train.yaml if it is yours"),
+    "+foo=1": ("foo", "fix: leave it out, or refer to it if it is yours"),
+    "experimnt=smoke": ("experimnt", "fix: did you mean experiment?"),
+    "foo=1": ("foo", "fix: write +foo=… to add it, if it is your own and something refers to ${foo}"),
     "data.path=nowhere": ("nowhere", "fix: check data.path"),
     "trainer.max_epochs=abc": ("trainer.max_epochs", "expected a whole number of at least 1 or -1 or null"),
     "trainer.max_epochs=0": ("trainer.max_epochs", "trainer.max_epochs cannot be 0"),
@@ -69,7 +71,7 @@ REFUSED = {
     "model._target_=mymodel.model.Mymodl": ("model._target_", "did you mean mymodel.model.Mymodel?"),
     "model._target_=torch.nn.Linear": ("model._target_", "'torch.nn.Linear' is not a model of this runtime"),
     "+trainer.callbacks=[mine]": ("trainer.callbacks", "Expected a callback with its _target_, got 'mine'"),
-    "+foo.bar=1": ("foo", "nothing takes the key 'foo'"),
+    "+foo.bar=1": ("foo", "nothing reads the key 'foo'"),
     "+trainer.callbacks=[{_target_: shutil.rmtree}]": ("trainer.callbacks._target_", "is not allowed"),
     "allow=[os]": ("allow", "the standard library stays closed"),
     "trainer.max_epochs=${oc.env:NOT_SET}": ("trainer.max_epochs", "the environment variable NOT_SET is not set"),
@@ -83,7 +85,7 @@ def test_a_setting_that_cannot_be_is_refused(project, override):
     key, words = REFUSED[override]
     ended = project.train(override)
     assert ended.code == 2
-    assert f" [{key}]\n" in ended.err
+    assert f" [{key}]\n" in ended.err or f" [{key} in conf/" in ended.err
     assert words in ended.err
     assert "  fix: " in ended.err
     assert "Traceback" not in ended.err
@@ -92,6 +94,55 @@ def test_a_setting_that_cannot_be_is_refused(project, override):
 
 def test_a_key_of_the_person_s_own_may_be_referred_to(project):
     assert project.train("+size=8", "backbone.hidden_size=${size}").code == 0
+
+
+def test_a_key_of_the_person_s_own_may_be_read_by_code_or_by_a_file_that_is_not_chosen(project):
+    project.edit("train.py", "    run = Run.start(cfg)", "    assert cfg.notes == 'a'\n    run = Run.start(cfg)")
+    project.edit("conf/train.yaml", "seed: 13\n", "notes: a\nsize: 8\nseed: 13\n")
+    project.experiment("wide", "# @package _global_\nbackbone:\n  hidden_size: ${size}\n")
+    assert project.train("trainer.max_epochs=1").code == 0
+    assert project.train("experiment=wide", "trainer.max_epochs=1", run="runs/two").code == 0
+
+
+# what a misspelt key of conf/train.yaml or of an experiment was probably meant to be
+MISSPELT = {"optm": "optim", "batch_size": "data.batch_size", "seeed": "seed", "patince": "patience", "noise": ""}
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_key_that_nothing_reads_is_refused_in_every_file(project, name):
+    fix = f"did you mean {MISSPELT[name]}?" if MISSPELT[name] else "leave it out, or refer to it if it is yours"
+    project.experiment("mine", f"# @package _global_\nseed: 4\n{name}: 2\n")
+    ended = project.train("experiment=mine")
+    assert ended.code == 2
+    assert f"error: nothing reads the key '{name}' [conf/experiment/mine.yaml:3]\n" in ended.err
+    assert f"  fix: {fix}\n" in ended.err
+    project.edit("conf/train.yaml", "seed: 13\n", f"seed: 13\n{name}: 2\n")
+    ended = project.train()
+    assert ended.code == 2
+    assert f"error: nothing reads the key '{name}' [conf/train.yaml:" in ended.err
+    assert not project.run().exists()
+
+
+def test_all_keys_that_nothing_reads_are_told_at_once(project):
+    project.experiment("mine", "# @package _global_\noptm:\n  lr: 1\nseeed: 2\n")
+    assert "    nothing reads the key 'seeed' [conf/experiment/mine.yaml:4]\n" in project.train("experiment=mine").err
+
+
+@pytest.mark.parametrize("text", ["patience: 2\n", "defaults:\n  - override /model: mymodel\n"])
+def test_an_experiment_that_is_not_laid_over_the_whole_config_is_told_which_line_is_missing(project, text):
+    project.experiment("mine", text)
+    ended = project.train("experiment=mine")
+    assert ended.code == 2
+    assert "error: the experiment would change nothing [conf/experiment/mine.yaml]\n" in ended.err
+    assert "  fix: write # @package _global_ as the first line of the file\n" in ended.err
+
+
+def test_a_value_that_cannot_be_is_told_with_the_line_that_sets_it(project):
+    project.edit("conf/optim/adamw.yaml", "lr: 2.0e-3", "lr: fast")
+    assert "got 'fast' [optim.optimizer.lr in conf/optim/adamw.yaml:4]\n" in project.train().err
+    project.experiment("mine", "# @package _global_\noptim:\n  optimizer:\n    lr: slow\n")
+    ended = project.train("experiment=mine", run="runs/two")
+    assert "got 'slow' [optim.optimizer.lr in conf/experiment/mine.yaml:4]\n" in ended.err
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "trainer.max_epochs=abc", "patience=0", "trainer.max_epoch=3"])
@@ -111,6 +162,13 @@ def test_what_is_no_override_is_refused(project, override):
     ended = project.train(override)
     assert ended.code == 2
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("arguments", [("--epochs", "5"), ("-c", "data.batch_size=4")])
+def test_settings_with_dashes_are_told_how_settings_are_written(project, arguments):
+    ended = project.train(*arguments)
+    assert ended.code == 2
+    assert ended.err.endswith("  fix: write settings as key=value, without dashes: trainer.max_epochs=5\n")
 
 
 @pytest.mark.parametrize(

@@ -244,11 +244,20 @@ def test_an_evaluation_with_changed_options_has_a_file_of_its_own(project):
     assert found == {"evaluation.json", "evaluation-data-test-task.max_length=3.json"}
 
 
+def test_evaluations_with_long_names_have_a_file_each_and_find_it_again(project):
+    names = []
+    for last in ("task.max_length=4", "task.max_length=5", "task.max_length=4"):
+        assert project.command("evaluate", *["task.max_length=3"] * 8, last).code == 0
+        names.append({path.name for path in (project.folder / "runs" / "latest").glob("evaluation*")})
+    assert [len(found) for found in names] == [1, 2, 2]
+    assert {len(name) for name in names[2]} == {150 + len(".json")}
+
+
 def test_what_training_has_settled_cannot_be_changed_afterwards(project):
     ended = project.command("evaluate", "data.batch_size=2")
     assert ended.code == 2
     assert "error: 'data.batch_size=2' cannot be changed after training [data.batch_size]" in ended.err
-    assert "because: expected task.KEY=VALUE, data.columns.FIELD=COLUMN or data.on_bad_row=skip" in ended.err
+    assert "because: expected task.KEY=VALUE, data.columns.…, data.format=…, data.on_bad_row=…" in ended.err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -33,7 +33,7 @@ def content(folder):
 
     found = {name: checkpoints.load(folder / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")}
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    del metrics["train/seconds"]
+    del metrics["train/seconds"], found["last"]["callbacks"]["Checkpoints"]["seconds"]
     return found | {"curve": (folder / "metrics.csv").read_text(encoding="utf-8"), "metrics": metrics}
 
 

@@ -17,6 +17,21 @@ def folders(project) -> list:
     return sorted(path for path in (project.folder / "runs").iterdir() if path.is_dir() and not path.is_symlink())
 
 
+@pytest.mark.parametrize("monitor, sign", [("val/accuracy", -1), ("val/loss", 1)])
+def test_a_sweep_ends_with_a_line_for_each_of_its_runs_the_best_first(project, monitor, sign):
+    swept = ("model.dropout=0.1,0.3", f"monitor={monitor}", "trainer.max_epochs=1", "run_dir=runs/${model.dropout}")
+    ended = project.train("-m", *swept, "task.max_length=5", run=None)
+    table = [line.split() for line in ended.out.splitlines()[-2:]]
+    assert {(words[0].split(",")[1:3][0], words[3]) for words in table} == {
+        ("model.dropout=0.1", "runs/0.1"),
+        ("model.dropout=0.3", "runs/0.3"),
+    }
+    best = {f"runs/{name}": project.metrics(name)[monitor] for name in ("0.1", "0.3")}
+    assert [words[1:] for words in table] == [
+        [monitor, f"{best[run]:.4f}", run] for run in sorted(best, key=lambda run: sign * best[run])
+    ]
+
+
 def test_the_jobs_of_a_sweep_have_a_folder_each(project):
     before = {path.name for path in project.folder.iterdir()}
     ended = project.train("-m", "model.dropout=0.1,0.3", "trainer.max_epochs=1", run=None)
@@ -38,6 +53,8 @@ def test_a_job_that_fails_ends_the_sweep_with_its_code(project):
     ended = project.train("-m", "trainer.max_epochs=1,0,2", run=None)
     assert ended.code == 2
     assert "trainer.max_epochs cannot be 0" in ended.err
+    table = ended.out.splitlines()[-2:]
+    assert sorted(line.split()[0].split("trainer.max_epochs=")[1] for line in table) == ["1", "2"]
 
 
 def test_a_variant_is_chosen_by_its_name(project):
@@ -74,6 +91,15 @@ def test_evaluation_writes_beside_what_training_found(project):
     written = {path.name for path in project.run().glob("*.json")}
     assert written >= {"evaluation.json", "evaluation-data-validation.json"}
     assert project.metrics() == before
+
+
+@pytest.mark.parametrize("name, meant", [("one", "runs/one"), ("runs/oen", "runs/one")])
+def test_a_run_that_is_not_there_is_told_with_the_one_that_was_meant(project, name, meant):
+    assert project.train("trainer.max_epochs=1").code == 0
+    for ended in (project.resume(run=name), project.command("evaluate", "--run", name)):
+        assert ended.code == 3
+        assert f"error: there is no run in {name} [{name}]\n" in ended.err
+        assert f"  fix: did you mean {meant}?\n" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from scaffold.runtime import Batch, QAOutput, Sample, SquadJson, encode_windows,
 from scaffold.runtime.answers import AnswerScores, are_whole_words, find_answers
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
 from scaffold.runtime.reading import formats
-from scaffold.runtime.reading.readers import Schema, read_rows, stream_rows
+from scaffold.runtime.reading.formats import Schema
+from scaffold.runtime.reading.rows import read_rows, stream_rows
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.squad import AnswerSample, check_answer, unfold_answers
 
@@ -388,3 +389,63 @@ def test_a_squad_file_that_changes_while_it_is_read_is_noticed(squad_file):
     squad_file(squad(OPEN, CLOSE))
     with pytest.raises(DataError, match="changed while it was in use"):
         rows[0]
+
+
+NONE_FIX = 'mend these lines: a question without an answer has "answers": [], and in SQuAD 2 "is_impossible": true'
+
+
+@pytest.mark.parametrize(
+    "question, because",
+    [
+        (OPEN | {"is_impossible": True}, "expected no answers where 'is_impossible' is true, got '6 am' (id 'q1')"),
+        (
+            OPEN | {"is_impossible": False, "answers": {"text": [], "answer_start": []}},
+            "expected an answer where 'is_impossible' is false, got none (id 'q1')",
+        ),
+        ({"id": "q1", "question": "When does it open?"}, "expected 'answers', got none (id 'q1')"),
+        (
+            OPEN | {"answers": [{"text": "", "answer_start": 0}]},
+            "expected the text of every answer, got an empty one (id 'q1')",
+        ),
+    ],
+)
+def test_a_question_that_contradicts_itself_is_named_with_its_line_id_and_remedy(squad_file, question, because):
+    path = squad_file(squad(CLOSE, question))
+    with pytest.raises(DataError) as found:
+        read_rows([path], SCHEMA)
+    assert "open?" in path.read_text(encoding="utf-8").split("\n")[found.value.where.line - 1]
+    assert (found.value.because, found.value.fix) == (because, NONE_FIX)
+
+
+def test_an_id_of_two_questions_is_named_with_the_line_of_the_first(squad_file):
+    with pytest.raises(DataError) as found:
+        read_rows([squad_file(squad(OPEN, OPEN, CLOSE | {"id": "q1"}))], SCHEMA)
+    line = found.value.because.removeprefix("expected an id of its own, got that of another question, at line ")
+    assert 1 < int(line.removesuffix(" (id 'q1')")) < found.value.where.line
+    assert found.value.fix == "give every question an id of its own, or leave ids out"
+
+
+def test_questions_that_are_only_asked_need_no_answers_and_no_ids_of_their_own(squad_file):
+    asked = {"id": "q1", "question": "When does it open?"}
+    path = squad_file(squad(asked, asked | {"question": "Who bakes?"}, NONE | {"answers": OPEN["answers"]}))
+    rows = list(stream_rows(path, Schema(AnswerSample, carry=True)))
+    assert [row.right for row in rows] == [[], [], []]
+
+
+def test_figures_are_known_apart_for_questions_with_an_answer_and_without():
+    scores = AnswerScores()
+    scores.update(["6 am", "at 6 am", "6 am"], [["6 am"], ["6 am"], []])
+    scores.update(["", "2 pm"], [[], ["6 am"]])
+    details = {name: value.item() for name, value in scores.details().items()}
+    assert details == pytest.approx(
+        {"exact_match/answerable": 1 / 3, "f1/answerable": (1 + 0.8 + 0) / 3, "exact_match/unanswerable": 1 / 2}
+    )
+    whole = (3 * details["f1/answerable"] + 2 * details["exact_match/unanswerable"]) / 5
+    assert scores.compute()["f1"].item() == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("right", [["6 am"], []])
+def test_questions_of_one_kind_have_no_figures_apart(right):
+    scores = AnswerScores()
+    scores.update(["6 am"], [right])
+    assert scores.details() == {}

@@ -199,6 +199,12 @@ def test_a_misspelt_target_names_the_near_one():
     )
 
 
+def test_a_class_of_the_runtime_under_another_package_is_told_by_its_own_name():
+    with pytest.raises(ConfigError, match="is not allowed") as caught:
+        locate("classy.optim.factories.TorchFactory", "optim")
+    assert caught.value.fix == "did you mean scaffold.runtime.TorchFactory?"
+
+
 def test_a_missing_package_is_named():
     with pytest.raises(ConfigError) as caught:
         locate("nosuchpackage.Model", "model", ["nosuchpackage"])
@@ -393,6 +399,8 @@ def conf(tmp_path):
         "defaults:\n  - _self_\n  - model: small\ntrainer:\n  max_epochs: 3\nname: ???\n"
     )
     (folder / "model" / "small.yaml").write_text("dropout: 0.1\n")
+    (folder / "backbone").mkdir()
+    (folder / "backbone" / "scratch.yaml").write_text("kind: scratch\n")
     return folder
 
 
@@ -420,7 +428,7 @@ def test_compose_gives_the_config_of_a_folder_with_overrides(conf):
         (
             "zzz=3",
             "error: the config has no key 'zzz' [zzz]\n  because: there are trainer, name, model\n"
-            "  fix: write zzz into conf/train.yaml if it is your own",
+            "  fix: write +zzz=… to add it, if it is your own and something refers to ${zzz}",
         ),
         (
             "trainer.zzz=3",
@@ -435,6 +443,11 @@ def test_compose_gives_the_config_of_a_folder_with_overrides(conf):
         (
             "model=smal",
             "error: there is no 'smal' in conf/model [model]\n  because: there are small\n  fix: model=small",
+        ),
+        (
+            "+backbone=bert",
+            "error: there is no 'bert' in conf/backbone [backbone]\n  because: there are scratch\n"
+            "  fix: backbone.architecture=bert, which is one of backbone=scratch; or name one of them, backbone=…",
         ),
         (
             "trainer.max_epochs",

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.reading.formats import FORMATS, Format, register_format
-from scaffold.runtime.reading.readers import Finding, Schema, find_splits, read_rows, stream_rows
+from scaffold.runtime.reading.formats import FORMATS, Format, Schema, register_format
+from scaffold.runtime.reading.readers import find_splits
+from scaffold.runtime.reading.rows import Finding, read_rows, stream_rows
 from scaffold.runtime.samples import BadRow, Sample
 
 
@@ -192,6 +193,31 @@ def test_what_such_a_format_refuses_is_named_with_file_and_line(slashed, tmp_pat
     with pytest.raises(DataError) as found:
         read_rows([path], Schema(Tagged))
     assert (found.value.where.line, found.value.because) == (2, "expected word/LABEL, got 'it'")
+
+
+@pytest.mark.parametrize(
+    "name, hint", [("lables", "; is 'labels' meant?"), ("origin_file", "")], ids=["misspelt", "unknown"]
+)
+def test_a_name_that_is_none_of_ours_is_told(name, hint, slashed, tmp_path, monkeypatch):
+    monkeypatch.setattr(Slashed, "values", lambda _, text: {"tokens": text.split(), name: ["O"]})
+    (tmp_path / "a.slashed").write_text("play\n", encoding="utf-8")
+    with pytest.raises(DataError) as found:
+        read_rows([tmp_path / "a.slashed"], Schema(Tagged))
+    assert found.value.because == f"expected Slashed to give tokens, labels, target, got '{name}' too{hint}"
+    [row] = read_rows([tmp_path / "a.slashed"], Schema(Tagged, carry=True))
+    assert row.extra == {name: ["O"]}
+
+
+def test_the_row_in_which_such_a_format_fails_is_told(slashed, tmp_path, monkeypatch):
+    monkeypatch.setattr(Slashed, "values", lambda _, text: {"tokens": [text], "labels": [str(int(text))]})
+    path = tmp_path / "a.slashed"
+    path.write_text("1\nx\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="invalid literal") as found:
+        read_rows([path], Schema(Tagged))
+    assert found.value.__notes__ == [f"while reading {path}:2"]
+    with pytest.raises(ValueError, match="invalid literal") as found:
+        list(stream_rows(path, Schema(Tagged)))
+    assert found.value.__notes__ == [f"while reading {path}:2"]
 
 
 def test_a_format_that_says_nothing_of_its_rows_says_so():

@@ -186,6 +186,11 @@ def test_metrics_are_printed_by_name(capsys):
     assert json.loads(capsys.readouterr().out) == {"test/loss": 0.5}
 
 
+def test_metrics_that_are_no_numbers_are_null_in_json(capsys):
+    print_metrics({"test/pearson": float("nan"), "test/loss": float("inf"), "rows/cut": 3}, json=True)
+    assert json.loads(capsys.readouterr().out) == {"rows/cut": 3, "test/loss": None, "test/pearson": None}
+
+
 def test_a_main_without_hydra_can_be_an_entry_point(capsys):
     @entry_point
     def main(text):

@@ -81,6 +81,22 @@ def test_the_first_twenty_of_all_are_told(data):
     ]
 
 
+def test_rows_that_are_skipped_are_told_on_twenty_lines_with_those_alike_as_one(data, caplog):
+    write("train", *SOUND)
+    alike = ["bad row\tgood"] * 9
+    write("validation", *alike, *(f"fine\tlabel {number}" for number in range(14)), *alike[:4], "fine\tgood")
+    found = data(data__on_bad_row="skip")
+    found.encoded("validation")
+    told = [line for line in caplog.messages if "left out" in line]
+    assert told[3] == "validation: left out data/validation.tsv: 10 more like it"
+    assert told[4].startswith("validation: left out data/validation.tsv:10: 'label 0' is not among")
+    assert len(told) == 3 + 1 + 14
+    write("validation", *(f"fine\tlabel {number}" for number in range(18)), *alike, "fine\tgood")
+    data(data__on_bad_row="skip").encoded("validation")
+    assert caplog.messages[-1] == "validation: left out 7 more"
+    assert len(found.left_out["validation"]) == 27
+
+
 def test_a_row_is_named_by_its_id_too(data):
     write("train", *(f"{row}\tn{number}" for number, row in enumerate(["bad row\tgood", *SOUND, "bad again\tgood"])))
     error, _ = told(lambda: data(data__columns={"id": 2}).setup("fit"))

@@ -12,8 +12,8 @@ from typing import ClassVar
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.reading.formats import FORMATS, Tsv
-from scaffold.runtime.reading.readers import Schema, format_of, read_rows, register_format
+from scaffold.runtime.reading.formats import FORMATS, Schema, Tsv, format_of, register_format
+from scaffold.runtime.reading.rows import read_rows
 from scaffold.runtime.samples import Sample
 
 

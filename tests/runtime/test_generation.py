@@ -17,17 +17,21 @@ from transformers import (
     T5Tokenizer,
 )
 
+from scaffold.errors import ConfigError, ModelError
+from scaffold.runtime import generation
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.encoders.backbones import Backbone
 from scaffold.runtime.encoders.tokenizers import processor_from_state, processor_state, train_tokenizer
 from scaffold.runtime.generation import (
     check_generation,
+    check_languages,
     decode_texts,
     decoder_inputs,
     encode_target,
     generate,
     set_languages,
     shift_right,
+    tell_unheeded,
 )
 from scaffold.runtime.samples import BadRow
 from scaffold.runtime.task import Context
@@ -44,6 +48,14 @@ class Options:
     generation: dict = field(default_factory=lambda: {"max_new_tokens": 6})
     seed: int = 13
     target_language: str | None = None
+
+
+@pytest.fixture
+def told(caplog):
+    """What is said: what was said before in this process is said again."""
+    for one in (generation._tell_no_languages, generation._tell_unheeded):
+        one.cache_clear()
+    return caplog
 
 
 @pytest.fixture(scope="module")
@@ -164,23 +176,113 @@ def test_candidates_are_grouped_by_row(scratch):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"num_beam": 4}, "generate takes no 'num_beam'; did you mean num_beams?"),
-        ({"num_beams": "three"}, "generation.num_beams to be a whole number of at least 1, got 'three'"),
-        ({"num_beams": 0}, "generation.num_beams to be a whole number of at least 1, got 0"),
-        ({"num_beams": True}, "generation.num_beams to be a whole number of at least 1, got True"),
-        ({"do_sample": "yes"}, "generation.do_sample to be true or false, got 'yes'"),
-        ({"top_p": 2}, "generation.top_p to be a number from 0 to 1, got 2"),
-        ({"do_sample": True, "temperature": 0}, "a generation.temperature above 0 with do_sample, got 0"),
-        ({"num_return_sequences": 3}, "at most num_beams, or do_sample, got 3 and 1"),
+        ({"num_beam": 4}, "generate takes no 'num_beam' | it is none of its arguments | did you mean num_beams?"),
+        ({"num_beams": "three"}, "cannot be 'three' | expected a whole number of at least 1 | set it to such a value"),
+        ({"num_beams": 0}, "cannot be 0 | expected a whole number of at least 1 | set it to such a value"),
+        ({"num_beams": True}, "cannot be True | expected a whole number of at least 1 | set it to such a value"),
+        ({"do_sample": "yes"}, "cannot be 'yes' | expected true or false | set it to such a value"),
+        ({"top_p": 2}, "cannot be 2 | expected a number from 0 to 1 | set it to such a value"),
+        (
+            {"temperature": 0, "do_sample": True},
+            "cannot be 0 | expected one above 0 with do_sample | leave do_sample out instead",
+        ),
+        (
+            {"num_return_sequences": 3},
+            "cannot be 3 | expected at most num_beams, which is 1, or do_sample | set task.generation.num_beams=3 too",
+        ),
+        (
+            {"num_beam_groups": 2, "diversity_penalty": 0.5},
+            "cannot be 2 | transformers does it with code from the hub alone, which is not run here"
+            " | leave it out; do_sample gives varied texts, num_beams likelier ones",
+        ),
     ],
 )
-def test_settings_that_generate_would_refuse_are_refused_at_once(settings, message):
-    with pytest.raises(ValueError, match=r"generate takes|expected") as caught:
+def test_settings_that_generate_would_refuse_are_refused_at_once_and_by_their_key(settings, message):
+    with pytest.raises(ConfigError) as caught:
         check_generation(settings)
-    assert message in str(caught.value)
+    key = f"task.generation.{next(iter(settings))}"
+    found = " | ".join([caught.value.what.removeprefix(f"{key} "), caught.value.because, caught.value.fix])
+    assert (found, caught.value.where.key) == (message, key)
+
+
+def test_settings_that_can_be_are_taken():
     check_generation({"num_beams": 4, "num_return_sequences": 3, "length_penalty": 0.8, "no_repeat_ngram_size": 3})
-    check_generation({"num_beams": None, "temperature": 0, "early_stopping": "never"})
+    check_generation({"num_beams": None, "temperature": 0, "early_stopping": "never", "num_beam_groups": 1})
     check_generation({"do_sample": True, "num_return_sequences": 3, "temperature": 0.7, "top_p": 0.9})
+
+
+@pytest.mark.parametrize(
+    "settings, most",
+    [
+        ({"max_new_tokens": 9, "max_length": 4}, 3),
+        ({"max_new_tokens": 2, "max_length": 4}, 2),
+        ({"max_length": 4}, 3),
+        ({"max_length": 1}, 1),
+        ({"max_new_tokens": 5, "max_length": None}, 5),
+    ],
+)
+def test_max_length_counts_the_start_too_and_the_smaller_bound_holds(scratch, settings, most):
+    backbone, tokenizer = scratch
+    ways = context(tokenizer, generation={"min_new_tokens": most, **settings})
+    assert generate(backbone.build(AUTO).eval(), batch_of(tokenizer, ["a dog"]), ways).sequences.shape[1] == most
+
+
+# What an `infer` of one's own gives
+
+
+@pytest.mark.parametrize(
+    "ids, text",
+    [
+        ("a dog [SEP] runs [SEP] runs", "a dog"),
+        ("a dog runs", "a dog runs"),
+        ("[CLS] a dog [SEP] [PAD]", "a dog"),
+        ("[SEP] runs runs", ""),
+        ("[SEP] [CLS] a dog [SEP] runs", "a dog"),  # a BART begins with the token that ends its texts
+        ("[SEP] [SEP] runs", ""),
+    ],
+)
+def test_a_text_ends_where_its_end_is_written(scratch, ids, text):
+    _, tokenizer = scratch
+    words = [f"Ġ{word}" if word.isalpha() else word for word in ids.split()]
+    sequences = torch.tensor([tokenizer.convert_tokens_to_ids(words)])
+    assert decode_texts(sequences, 1, tokenizer)[0].value == text
+
+
+def test_what_mbart_begins_with_is_not_the_end_of_its_text(mbart):
+    tokenizer = Backbone("pretrained", name=mbart).fit_processor([])
+    ids = tokenizer.convert_tokens_to_ids(["</s>", "de_DE", "▁", "H", "u", "</s>", "n"])
+    assert decode_texts(torch.tensor([ids]), 1, tokenizer)[0].value == "Hu"
+
+
+@pytest.mark.parametrize("written", [3, 1])
+def test_texts_that_no_row_can_be_found_for_are_refused(scratch, written):
+    with pytest.raises(ModelError, match=f"infer wrote {written} texts for 2 rows") as caught:
+        decode_texts(torch.zeros(written, 4, dtype=torch.long), 2, scratch[1])
+    assert "the candidates of a row together" in caught.value.because
+
+
+def test_candidates_that_were_asked_for_and_not_written_are_said_once(told):
+    for _ in range(3):
+        tell_unheeded({"num_return_sequences": 3}, 1)
+        tell_unheeded({"num_return_sequences": 2}, 2)
+        tell_unheeded({}, 1)
+    [message] = told.messages
+    assert message.startswith("infer wrote 1 text for each row, though task.generation.num_return_sequences is 3: ")
+
+
+def test_generate_takes_a_plain_dict_where_nothing_belongs_to_a_row(scratch, mbart):
+    backbone, tokenizer = scratch
+    batch = batch_of(tokenizer, ["a dog", "runs"])
+    model = backbone.build(AUTO).eval()
+    alike = (generate(model, one, context(tokenizer)).sequences for one in (batch, dict(batch)))
+    assert torch.equal(*alike)
+    several = context(tokenizer, generation={"num_beams": 2, "num_return_sequences": 2})
+    multilingual = Backbone("pretrained", name=mbart).fit_processor([])
+    for known, because in ((several, "several candidates for each row"), (context(multilingual), "languages")):
+        with pytest.raises(ModelError, match="tensors without their rows") as caught:
+            generate(model, dict(batch), known)
+        assert because in caught.value.because
+        assert "rows = Batch(batch, samples)" in caught.value.fix
 
 
 # Languages
@@ -240,9 +342,25 @@ def test_a_language_that_the_tokenizer_lacks_is_named(mbart, scratch):
     tokenizer = Backbone("pretrained", name=mbart).fit_processor([])
     with pytest.raises(BadRow, match="'de_DD' is no language of this backbone's tokenizer; did you mean 'de_DE'"):
         set_languages(tokenizer, None, "de_DD")
-    with pytest.raises(BadRow, match="expected no language, as the tokenizer of this backbone has none, got 'de'"):
-        set_languages(scratch[1], "de", None)
+
+
+def test_languages_of_rows_are_passed_over_and_said_once_where_the_tokenizer_has_none(scratch, told):
     set_languages(scratch[1], None, None)
+    assert not told.messages
+    for code in ("en_XX", "de_DE"):
+        set_languages(scratch[1], code, "ro_RO")
+    assert told.messages == [
+        "source_language and target_language are passed over: the tokenizer of this backbone has no languages"
+    ]
+
+
+def test_a_language_that_the_settings_name_is_refused_where_the_tokenizer_has_none(scratch, mbart):
+    options = Options(target_language="de_DE")
+    with pytest.raises(ConfigError, match=r"task\.target_language cannot be 'de_DE'") as caught:
+        check_languages(scratch[1], options)
+    assert caught.value.because == "the tokenizer of this backbone has no languages"
+    check_languages(Backbone("pretrained", name=mbart).fit_processor([]), options)
+    check_languages(scratch[1], Options())
 
 
 # Checkpoints

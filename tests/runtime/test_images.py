@@ -15,7 +15,9 @@ from scaffold.errors import DataError, EnvironmentFault
 from scaffold.runtime import BadRow, ImageFile, ImageNormaliser, augment
 from scaffold.runtime.images.decoding import as_bytes, read_file
 from scaffold.runtime.images.pictures import AXES, LINE, MARGIN, confusion_picture, font_of
-from scaffold.runtime.reading.readers import Schema, find_splits, read_rows, stream_rows
+from scaffold.runtime.reading.formats import Schema
+from scaffold.runtime.reading.readers import find_splits
+from scaffold.runtime.reading.rows import read_rows, stream_rows
 
 RAMP = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torchmetrics import Metric
 
+from scaffold.errors import ModelError
 from scaffold.runtime import (
     BadRow,
     Batch,
@@ -17,7 +19,9 @@ from scaffold.runtime import (
 )
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
 from scaffold.runtime.encoding import encode
-from scaffold.runtime.reading.readers import Schema, read_rows
+from scaffold.runtime.measuring import refuse_several
+from scaffold.runtime.reading.formats import Schema
+from scaffold.runtime.reading.rows import read_rows
 
 
 @dataclass
@@ -111,6 +115,58 @@ def test_logits_are_counted_measured_and_decoded_by_the_target(fitted):
     assert (VerseTask.tally(output, batch, context)["accuracy"], VerseTask.num_items(batch)) == (1, 2)
     assert [prediction.value for prediction in VerseTask.decode(output, batch, context)] == ["sad", "sad"]
     assert VerseTask.monitor(context) == ("val/accuracy", "max")
+
+
+@pytest.mark.parametrize(
+    "target, rows, logits, chosen, values, figure",
+    [
+        ("single", ROWS, [[0.0, 9.0], [0.0, 9.0]], [0, 0], ["glad", "glad"], ("accuracy", 0.5)),
+        ("multi", ROWS, [[-9.0, -9.0]] * 2, [[0, 1], [0, 1]], [["sad"], ["sad"]], ("exact_match", 0.5)),
+        ("regression", NUMBERS, [[7.0], [7.0]], [0.5, 1.0], [0.5, 1.0], ("mae", 0.5)),
+    ],
+)
+def test_what_the_model_chooses_itself_is_measured_and_predicted(fitted, target, rows, logits, chosen, values, figure):
+    context = fitted(rows, target=target)
+    output = ClassificationOutput(logits=torch.tensor(logits), predictions=torch.tensor(chosen))
+    batch, metrics = batch_of(context, rows), VerseTask.build_metrics(context)
+    VerseTask.update_metrics(metrics, output, batch, context)
+    assert metrics.compute()[figure[0]] == figure[1]
+    assert [prediction.value for prediction in VerseTask.decode(output, batch, context)] == values
+    assert VerseTask.tally(output, batch, context) in ({figure[0]: 1}, {})
+
+
+def test_a_chosen_label_has_its_own_probability(fitted):
+    context = fitted()
+    output = ClassificationOutput(logits=torch.tensor([[0.0, 0.0], [2.0, -1.0]]), predictions=torch.tensor([1, 1]))
+    scores = [prediction.score for prediction in VerseTask.decode(output, batch_of(context, ROWS), context)]
+    assert scores == pytest.approx([0.5, 0.047426], abs=1e-5)
+
+
+class Fussy(Metric):
+    """A metric that wants scores."""
+
+    def update(self, preds, target):
+        raise ValueError(f"expected scores, got {preds.dtype}\nand more")
+
+    def compute(self):
+        return torch.zeros(3)
+
+
+def test_a_metric_that_cannot_be_updated_is_named_with_the_hook_to_write(fitted):
+    context = fitted()
+    metrics, batch = VerseTask.build_metrics(context), batch_of(context, ROWS)
+    metrics.add_metrics({"fussy": Fussy()})
+    with pytest.raises(ModelError, match="the metric fussy cannot be updated") as found:
+        VerseTask.update_metrics(metrics, ClassificationOutput(logits=torch.zeros(2, 2)), batch, context)
+    assert found.value.because == "Fussy.update ended with ValueError: expected scores, got torch.int64"
+    assert found.value.fix.startswith("the task's update_metrics hands all metrics what is predicted and what is right")
+
+
+def test_a_metric_of_several_figures_is_refused_by_name():
+    with pytest.raises(ModelError, match="the metric by is not one figure") as found:
+        refuse_several({"f1": torch.tensor(1.0), "by": torch.zeros(3)})
+    assert found.value.because == "its compute returns a tensor of shape (3,)"
+    assert "ClasswiseWrapper(metric, labels=[…])" in found.value.fix
 
 
 @pytest.mark.parametrize("lengths", [(0, 10), (11, 10)])

@@ -63,6 +63,13 @@ def test_a_split_that_is_there_twice_is_refused(folder, names):
         folder(*names)
 
 
+def test_several_kinds_of_file_in_the_folder_of_a_split_are_told_as_that(folder):
+    with pytest.raises(DataError, match="The folder of the train split holds several kinds of file") as caught:
+        folder("train/a.tsv", "train/b.jsonl")
+    assert caught.value.because == "expected one kind of file, got train/a.tsv, train/b.jsonl"
+    assert caught.value.fix.endswith("; a split may be a list")
+
+
 def test_a_folder_without_splits_says_what_it_holds(folder):
     with pytest.raises(DataError, match="holds no train, validation or test file") as caught:
         folder("train.txt", "b.tsv")
@@ -70,7 +77,9 @@ def test_a_folder_without_splits_says_what_it_holds(folder):
     names = ", ".join(f"train.{suffix}" for suffix in suffixes)
     assert caught.value.because == f"expected {names}, got 'b.tsv', 'train.txt'"
     named = "'data.path={train: rows/a.tsv, validation: rows/b.tsv, test: rows/c.tsv}'"
-    assert caught.value.fix == f"rename the files, or name them: {named}"
+    assert caught.value.fix == (
+        f"rename the files, or name them: {named}; data.format=conll and the like read any suffix"
+    )
 
 
 def test_what_bears_the_name_of_a_split_and_is_no_file_of_rows_is_known(folder, tmp_path):

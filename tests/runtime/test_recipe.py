@@ -76,6 +76,21 @@ def test_whole_numbers_are_floats_where_the_constructor_is_annotated_so(windows,
     ]
 
 
+def test_a_constructor_that_hands_on_whatever_it_gets_is_given_what_its_base_takes(windows, made):
+    module = windows / "windows" / "model.py"
+    code = module.read_text(encoding="utf-8") + (
+        "\n\nclass Open(WindowModel):\n"
+        "    def __init__(self, *args, num_labels, **kwargs):\n"
+        "        super().__init__(*args, num_labels=num_labels, **kwargs)\n"
+        "        self.given = sorted(kwargs)\n"
+    )
+    module.write_text(code, encoding="utf-8")
+    model, _ = made(model___target_="windows.model.Open")
+    assert {"backbone", "vocabulary", "optim_conf"} <= set(model.given)
+    assert "context" not in model.given  # its base takes none
+    assert model.head.out_features == 2
+
+
 def test_an_argument_that_is_missing_is_named(made, config):
     settings = config()
     del settings.model.num_labels

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from scaffold.errors import DataError, EnvironmentFault, ScaffoldError
-from scaffold.runtime.reading.readers import Finding, Schema, read_rows, stream_rows
+from scaffold.runtime.reading.formats import Schema
+from scaffold.runtime.reading.rows import Finding, lines_of, read_rows, stream_rows
 from scaffold.runtime.samples import Origin, Sample
 
 
@@ -112,6 +113,16 @@ def test_bad_rows_that_are_alike_are_told_once_and_others_among_them_each(tmp_pa
         read_rows([path], SCHEMA)
     places = [line.removeprefix(f"{path}:").split(":")[0] for line in caught.value.details]
     assert places == ["1", "2", "3", "4", " 2 more like it", "7", "8", "9", "10"]
+
+
+def test_bad_rows_are_alike_whatever_their_ids_are_and_not_because_of_an_id_in_their_text(tmp_path):
+    def lines(*findings):
+        return lines_of([Finding(Origin("a.tsv", line), *parts) for line, parts in enumerate(findings, 1)])
+
+    told = lines(*(("expected a label, got none", "", f"n{number}") for number in range(5)))
+    assert told[0] == "a.tsv:1: expected a label, got none (id 'n0')"
+    assert told[3:] == ["a.tsv: 2 more like it"]
+    assert len(lines(*((f"'x (id {number})' is no label",) for number in range(5)))) == 5
 
 
 def test_rows_in_are_rows_used_and_rows_skipped(tmp_path):

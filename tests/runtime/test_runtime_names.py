@@ -14,7 +14,7 @@ PROMISED = """
     Answer AnswerOptions AnswerSample AnswerTask AttentionMaxPool Backbone BadRow BaseModel BaseModule Batch build
     build_model build_optimizer build_trainer ClassificationOutput compose Context Contract contracts DataModule
     decoder_inputs encode_target encode_text encode_windows encode_words entry_point Format generate
-    GenerationOutput instantiate LabelOptions LabelTask load_model max_pool mean_pool model_class ModelParams pad
+    GenerationOutput instantiate LabelOptions LabelTask Line load_model max_pool mean_pool model_class ModelParams pad
     pad_inputs pool_words predict Prediction QAOutput register register_format registered Report Run RunRecorder
     RunTrainer Sample Seq2SeqOptions Seq2SeqTask set_languages SquadJson Stage TagOptions TagTask TARGETS Task
     TextOptions TorchFactory TrainingConfig violations Vocabulary WrappedModule

@@ -173,6 +173,15 @@ def test_another_head_takes_the_place_of_its_own(model, backbone):
     assert not torch.equal(written(model, sources(backbone))[:, :4], before[:, :4])
 
 
+def test_the_states_of_the_decoder_are_given_where_they_are_asked_for(model, backbone):
+    batch, given = sources(backbone), torch.randint(5, 260, (4, 9))
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "decoder_input_ids": given}
+    assert model(**inputs).decoder_hidden_states is None
+    found = model(**inputs, output_hidden_states=True)
+    assert [tuple(states.shape) for states in found.decoder_hidden_states] == [(4, 9, 32)] * 3
+    assert torch.equal(model.lm_head(found.decoder_hidden_states[-1]), found.logits)
+
+
 def test_an_option_says_how_many_layers_write():
     backbone = Backbone("scratch", hidden_size=32, layers=3)
     backbone.fit_processor([text for pair in PAIRS for text in pair])

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.spans import Span, SpanScores, TagCensus, choose_scheme, scheme_of, spans_of
+from scaffold.runtime.spans import (
+    Span,
+    SpanScores,
+    TagCensus,
+    choose_scheme,
+    closed,
+    kinds_of,
+    scheme_of,
+    spans_of,
+)
 
 PREFIXES = {"BIO": "BI", "BIOES": "BIES", "BILOU": "BILU"}
 MODES = [(scheme, strict) for scheme in PREFIXES for strict in (False, True)]
@@ -135,6 +144,24 @@ def test_perfect_predictions_score_one_and_others_zero():
     assert set(measured(outside, wanted).values()) == set(measured(wanted, outside).values()) == {0.0}
 
 
+def test_details_are_the_same_figures_of_each_type():
+    wanted, guesses = [["B-x", "I-x", "O", "B-y"], ["B-x"]], [["B-x", "O", "B-y", "B-y"], ["B-x"]]
+    metric = SpanScores("BIO", kinds=["x", "y"])
+    metric.update(guesses, wanted)
+    assert {name: value.item() for name, value in metric.details().items()} == pytest.approx(
+        {"precision/x": 1 / 2, "recall/x": 1 / 2, "f1/x": 1 / 2, "spans/x": 2}
+        | {"precision/y": 1 / 2, "recall/y": 1, "f1/y": 2 / 3, "spans/y": 1}
+    )
+    assert metric.compute()["f1"].item() == pytest.approx(4 / 7)
+
+
+def test_spans_of_a_type_that_is_not_known_count_all_the_same():
+    metric = SpanScores("BIO", kinds=["x"])
+    metric.update([["B-x", "B-z"]], [["B-x", "B-y"]])
+    assert metric.compute()["f1"].item() == pytest.approx(1 / 2)
+    assert metric.details()["f1/x"] == 1
+
+
 # Schemes
 
 
@@ -206,6 +233,25 @@ def test_a_word_without_a_tag_is_no_neighbour():
     census = TagCensus([(["O", None, "I-x"], "train.tsv:1"), (["B-x"], "train.tsv:2")])
     assert census.breaches("BIO") == (0, [])
     assert census.vocabulary().elements("labels") == ("B-x", "I-x", "O")
+
+
+@pytest.mark.parametrize(
+    "labels, scheme, expected",
+    [
+        ("B-x O", "BIO", "B-x I-x O"),
+        ("I-x O", "BIO", "B-x I-x O"),
+        ("B-x S-y O", "BIOES", "B-x B-y E-x E-y I-x I-y O S-x S-y"),
+        ("B-x U-x", "BILOU", "B-x I-x L-x U-x"),
+        ("B I O", "BIO", "B I O"),
+        ("NOUN B-x", "none", "NOUN B-x"),
+    ],
+)
+def test_each_type_has_all_tags_of_its_scheme(labels, scheme, expected):
+    assert closed(labels.split(), scheme) == expected.split()
+
+
+def test_types_are_what_follows_the_prefix():
+    assert kinds_of(["O", "B-a-b", "I-a-b", "S-c", "B"]) == ["a-b", "c"]
 
 
 def test_one_tag_alone_cannot_be_learnt():

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.reading.readers import Schema, read_rows
+from scaffold.runtime.reading.formats import Schema
+from scaffold.runtime.reading.rows import read_rows
 from scaffold.runtime.reading.splitting import Strata, split_rows
 from scaffold.runtime.samples import Sample
 

@@ -170,6 +170,12 @@ def test_a_number_may_be_a_text_and_comes_back_as_a_number():
     assert [prediction.value for prediction in SCORE.decode(torch.tensor([[0.25], [-3.0]]), NAMES)] == [0.25, -3.0]
 
 
+def test_a_number_is_written_as_one_and_what_is_none_as_it_was_read():
+    assert [SCORE.written(label) for label in ("0.50", "-2", 3.5)] == [0.5, -2.0, 3.5]
+    assert [SCORE.written(label) for label in ("warm", "nan", None)] == ["warm", "nan", None]
+    assert (SINGLE.written("2"), MULTI.written("a|b")) == ("2", "a|b")
+
+
 def test_a_whole_number_may_be_the_name_of_a_label():
     assert SINGLE.names(3) == ["3"]
 
@@ -246,6 +252,16 @@ def test_labels_of_one_row_are_told_where_others_have_more(caplog):
     assert caplog.messages == []
 
 
+def test_labels_that_look_like_numbers_are_told_once(caplog):
+    SINGLE.collect(["3.415", "1.5", "2", "3.415", "1.5", "2"])
+    told = "3 labels are learnt as names, and look like numbers ('3.415', '1.5'): to learn numbers set %s"
+    assert caplog.messages == [told % "task.target=regression"]
+    caplog.clear()
+    SINGLE.collect(["0", "1", "-1"] * 2)  # numbers of classes
+    SINGLE.collect(["1.0", "news", "sport"] * 2)
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("label", ["4.25", "-1", "1e3"])
 def test_an_unseen_number_among_numbers_may_be_one_to_learn(label):
     with pytest.raises(BadRow) as caught:
@@ -260,3 +276,10 @@ def test_an_unseen_number_among_names_is_a_name_like_any_other():
     with pytest.raises(BadRow, match="known are 'music', 'timer', 'weather'"):
         SINGLE.encode("7", NAMES)
     assert SINGLE.encode("7", Vocabulary({"labels": ["6", "7"]})) == 1
+
+
+def test_a_correlation_of_rows_that_are_all_alike_is_nan_and_no_warning(recwarn):
+    metrics = TARGETS["regression"].metrics(1)
+    metrics.update(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 3.0, 3.0]))
+    assert math.isnan(metrics.compute()["pearson"])
+    assert list(recwarn) == []

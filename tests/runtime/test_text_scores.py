@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
+from scaffold.runtime import text_scores
 from scaffold.runtime.text_scores import TEXT_METRICS, check_text_metrics, compare_texts, text_metrics
 
 NAMES = list(TEXT_METRICS)
@@ -82,6 +83,17 @@ def test_rouge_is_the_mean_f_measure_of_rows():
     found = measured(["the cat sat", "x"], ["the cat on the mat sat", "y"], ["rouge"])
     # 3 of 3 and of 6 words, 1 of 2 and of 5 pairs, 3 words in order; the other row has nothing
     assert found == pytest.approx({"rouge1": (2 / 3) / 2, "rouge2": (2 / 7) / 2, "rougeL": (2 / 3) / 2})
+
+
+def test_rouge_counts_words_of_latin_letters_and_digits_and_says_once_that_a_target_has_none(caplog):
+    text_scores._tell_no_words.cache_clear()
+    assert measured(["grün"], ["gr n"], ["rouge"])["rouge1"] == 1.0  # an umlaut parts words
+    assert not caplog.messages
+    for _ in range(2):
+        assert measured(["привет мир"], ["привет мир"], ["rouge"])["rouge1"] == 0.0
+    assert caplog.messages == [
+        "rouge counts words of a-z and 0-9 alone: a target without any scores 0; chrf reads all letters"
+    ]
 
 
 def test_exact_match_is_exact():

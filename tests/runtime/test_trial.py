@@ -8,7 +8,7 @@ from torch import nn
 
 from scaffold.errors import ConfigError, ModelError
 from scaffold.runtime import ClassificationOutput
-from scaffold.runtime.training.trial import evaluating, try_forward
+from scaffold.runtime.training.trial import choice_problems, evaluating, try_forward
 
 
 def refused(model, data):
@@ -48,6 +48,15 @@ def test_an_argument_that_nothing_gives_is_named(made):
         return ClassificationOutput()
 
     assert "nothing gives lengths" in refused(*broken(made, forward)).because
+
+
+def test_an_argument_that_is_called_like_an_output_is_mended_as_an_argument(made):
+    def forward(self, input_ids, attention_mask, output_sizes, labels=None):
+        return ClassificationOutput()
+
+    problem = refused(*broken(made, forward))
+    assert "nothing gives output_sizes" in problem.because
+    assert problem.fix == "change the arguments of forward, or what collate puts into the batch"
 
 
 def test_a_tensor_is_no_output(made):
@@ -99,3 +108,41 @@ def test_a_model_that_was_not_given_its_optim_conf_says_so(made):
     model.optim_conf = {}
     with pytest.raises(ConfigError, match="has no optim_conf"):
         model.configure_optimizers()
+
+
+SHAPE = "Expected output.predictions of shape (2,), as labels have, got"
+
+
+@pytest.mark.parametrize(
+    "predictions, because",
+    [
+        ([[0], [1]], f"{SHAPE} list."),
+        (torch.zeros(2, 3), f"{SHAPE} (2, 3)."),
+        (torch.zeros(2), "Expected output.predictions to hold the numbers of labels, got floats."),
+        (torch.tensor([0, -1]), "Expected output.predictions from 0 to 2, got -1."),
+        (torch.tensor([3, 0]), "Expected output.predictions from 0 to 2, got 3."),
+    ],
+)
+def test_predictions_of_its_own_that_are_not_like_the_labels_are_named(predictions, because):
+    output = ClassificationOutput(logits=torch.zeros(2, 3), predictions=predictions)
+    assert choice_problems(output, torch.tensor([0, 2]), 3) == [because]
+
+
+def test_predictions_of_its_own_count_for_nothing_where_labels_do():
+    output = ClassificationOutput(logits=torch.zeros(1, 2, 3), predictions=torch.tensor([[1, -100]]))
+    assert choice_problems(output, torch.tensor([[2, -100]]), 3) == []
+    numbers = ClassificationOutput(logits=torch.zeros(2, 1), predictions=torch.tensor([0.5, 7.0]))
+    assert choice_problems(numbers, torch.tensor([0.1, 0.2]), 1) == []
+    assert choice_problems(ClassificationOutput(logits=torch.zeros(2, 3)), torch.tensor([0, 2]), 3) == []
+
+
+def test_what_predictions_should_be_is_said_before_training(made):
+    def forward(self, input_ids, attention_mask, labels=None):
+        logits = torch.zeros(len(input_ids), 2, requires_grad=True)
+        return ClassificationOutput(logits=logits, predictions=logits, loss=logits.sum())
+
+    problem = refused(*broken(made, forward))
+    assert problem.because.startswith("Expected output.predictions of shape (")
+    assert problem.fix == (
+        "return predictions as a tensor in the form of labels, padded with 0 where there is nothing to choose"
+    )

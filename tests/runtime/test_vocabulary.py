@@ -79,6 +79,26 @@ def test_plain_data_and_pickle_give_the_same_vocabulary(vocabulary):
     assert hash(Vocabulary.from_dict(vocabulary.as_dict())) == hash(vocabulary)
 
 
+def test_the_labels_of_classy_keep_their_order_without_its_own_two(tmp_path):
+    text = "<pad>\t0\n<unk>\t1\nworld news\t2\nsports\t4\narts\t3\n"
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8")
+    found = Vocabulary.load(tmp_path)
+    assert found.as_dict() == {"labels": ["world news", "arts", "sports"]}
+    assert found.source == str(tmp_path)
+    assert Vocabulary.load(tmp_path / "labels.txt") == found
+    found.save(tmp_path / "vocabulary.json")
+    (tmp_path / "labels.txt").write_text("")
+    assert Vocabulary.load(tmp_path) == found
+
+
+@pytest.mark.parametrize("text", ["", "sports", "sports\tx\n", "a\tb\t1\n"])
+def test_a_file_that_classy_did_not_write_is_refused(tmp_path, text):
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtefactError, match="The vocabulary cannot be read") as caught:
+        Vocabulary.load(tmp_path)
+    assert caught.value.because == "expected a label, a tab and its number in every line"
+
+
 def test_a_missing_vocabulary_says_what_to_name(tmp_path):
     with pytest.raises(ConfigError, match="no vocabulary to reuse") as caught:
         Vocabulary.load(tmp_path)
@@ -96,3 +116,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "vocabulary.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ArtefactError, match="The vocabulary cannot be read"):
         Vocabulary.load(tmp_path)
+
+
+def test_a_vocabulary_of_numbers_has_nothing_to_reuse(tmp_path):
+    (tmp_path / "vocabulary.json").write_text('{"labels": []}', encoding="utf-8")
+    with pytest.raises(ConfigError, match="There are no labels to reuse here") as caught:
+        Vocabulary.load(tmp_path)
+    assert caught.value.because.endswith("has learnt numbers, which have no labels")
+    assert caught.value.where.key == "data.vocabulary"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import BertTokenizer
 
+from scaffold.errors import ConfigError
 from scaffold.runtime.encoders.tokenizers import train_tokenizer
 from scaffold.runtime.words import encode_words, pool_words, words_of_rows
 
@@ -25,6 +26,13 @@ ODD = [
     "x" * 40,
 ]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "city", "un", "##break", "##able", "day", "'", "s"]
+
+
+def test_another_way_to_pool_is_refused_with_those_that_there_are():
+    with pytest.raises(ConfigError, match="words cannot be pooled by 'max'") as found:
+        pool_words(torch.zeros(1, 2, 3), torch.tensor([[0, 1]]), "max")
+    assert found.value.because == "pool_words knows mean, first"
+    assert found.value.fix == "hand it one of these, or make the states of words in the model itself"
 
 
 @pytest.fixture(scope="module")

@@ -225,3 +225,16 @@ def test_the_guides_model_answers_like_the_model_it_wraps(follow, tiny_bert):
     with torch.no_grad():
         logits = model.classifier(**AutoTokenizer.from_pretrained(tiny_bert)([text], return_tensors="pt")).logits
     assert predict(project)[0]["prediction"] == model.vocabulary.get_elem(k="labels", idx=logits.argmax().item())
+
+
+def test_the_guides_encoder_under_another_tokenizer_is_told_before_training(follow, tiny_bert, caplog):
+    project = follow(*METHODS)
+    with pytest.raises(IndexError):
+        train(project, "backbone=scratch", f"model.transformer_model={tiny_bert}")
+    [told] = [text for text in caplog.messages if text.startswith(f"the table of {tiny_bert} has 13 rows, and ")]
+    assert f"set backbone=pretrained backbone.name={tiny_bert}" in told
+
+
+def test_the_guides_encoder_with_its_own_tokenizer_is_not(follow, caplog):
+    train(follow(*METHODS))
+    assert not [text for text in caplog.messages if text.startswith("the table of ")]

@@ -48,6 +48,12 @@ def test_the_model_trains_in_other_numbers(project, dtype):
     assert load_model("runs/latest").model.fc1.weight.dtype == getattr(torch, dtype)
 
 
+def test_a_pretrained_tokenizer_leaves_the_rates_of_a_model_that_starts_at_random(new):
+    scratch, pretrained = (new("encoder", name, {"backbone": name}) / "conf" for name in ("scratch", "pretrained"))
+    for path in ("optim/adamw.yaml", "trainer/default.yaml"):
+        assert (pretrained / path).read_text(encoding="utf-8") == (scratch / path).read_text(encoding="utf-8")
+
+
 # The model
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,7 @@ QUIET = ("patience=null", "trainer.accelerator=cpu")
 RECORDING = """
 import os
 import signal
+import time
 
 from scaffold.runtime import register
 
@@ -33,12 +35,14 @@ from mymodel.model import Mymodel
 class Recording(Mymodel):
     losses = []
     hit_at = None
+    pause = 0.0
 
     def forward(self, **batch):
         output = super().forward(**batch)
         if self.training:
             self.losses.append(output.loss.item())
             if len(self.losses) == self.hit_at:
+                time.sleep(self.pause)
                 os.kill(os.getpid(), signal.SIGTERM)
         return output
 """
@@ -149,6 +153,24 @@ def test_each_engine_resumes_exactly_after_a_signal(project, engine, hit_at, fur
     assert recording.losses == whole
     assert equal(weights("cut"), weights("whole"))
     assert Path("runs/cut/metrics.csv").read_text() == Path("runs/whole/metrics.csv").read_text()
+
+
+@on_texts
+@pytest.mark.parametrize("engine", SCRIPTS)
+def test_the_seconds_of_a_run_that_went_on_are_those_of_all_its_processes(project, engine):
+    from scaffold.runtime import compose
+
+    recording = import_module("mymodel.recording").Recording
+    recording.hit_at, recording.losses, recording.pause = 4, [], 1.0
+    began = time.monotonic()
+    with pytest.raises(SystemExit):
+        train(engine, "experiment=smoke", "trainer.max_epochs=2", "model.model_name=recording", "run_dir=runs/cut")
+    recording.hit_at = None
+    config = compose("conf", "resume=runs/cut")
+    went_on = time.monotonic()
+    seconds = import_module(SCRIPTS[engine]).train(config)["train/seconds"]
+    ended = time.monotonic()
+    assert ended - went_on < seconds < ended - began
 
 
 @on_texts

@@ -138,9 +138,10 @@ def predicted_rows(path: Path) -> list[dict[str, object]]:
 
 
 def rows_of(source: Path, model, config) -> list[dict[str, object]]:
-    from scaffold.runtime.data import settings_of
-    from scaffold.runtime.reading.readers import Schema, stream_rows
+    from scaffold.runtime.config.data_settings import settings_of
+    from scaffold.runtime.reading.formats import Schema
+    from scaffold.runtime.reading.rows import stream_rows
 
     schema = Schema(model.sample_type, settings_of(config).columns, carry=True)
-    rows = [sample.as_row() for sample in stream_rows(source, schema)]
+    rows = [model.as_row(sample, model.context) for sample in stream_rows(source, schema)]
     return [{key: value for key, value in row.items() if value is not None} for row in rows]

@@ -207,11 +207,17 @@ def test_the_rows_of_restaurant8k_are_all_read(project, real_data):
 
 
 def test_a_question_may_have_no_answer_where_the_option_says_so(new, opened):
+    from scaffold.runtime.commands import evaluate
+
     opened(new("question-answerer", answers={"no_answer": "true"}))
     metrics = train("trainer.max_epochs=6")
     assert metrics["test/exact_match"] > 0.15
     _, rows = predicted("data/test.tsv")
     assert any("answer_start" not in row for row in rows)
+    silent = [not row["prediction"] for row in rows if "answer_start" not in row]
+    found = evaluate("runs/latest", accelerator="cpu")
+    assert found["test/exact_match/unanswerable"] == pytest.approx(sum(silent) / len(silent))
+    assert found["test/f1/answerable"] >= found["test/exact_match/answerable"]
     assert all(row["prediction"] == answer_of(row) for row in rows)
 
 

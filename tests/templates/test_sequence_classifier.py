@@ -74,6 +74,7 @@ def test_each_kind_of_label_trains_and_predicts_with_no_other_change(project, ki
         assert all(0 < row["score"] <= 1 for row in rows)
     else:
         assert all(isinstance(value, float) for value in values)
+        assert {row["label"] for row in rows} == {0.5, -2.0, 10.0, 0.0}
 
 
 def test_the_columns_that_were_asked_for_are_read_from_csv_and_the_sample_still_trains(new, opened):

@@ -121,8 +121,29 @@ def test_a_prefix_stands_before_every_source(project):
 
 
 def test_a_language_is_no_setting_of_a_tokenizer_that_has_none(project):
-    with pytest.raises(DataError, match="the tokenizer of this backbone has none, got 'de_DE'"):
-        prepared("task.target_language=de_DE").encoded("train")
+    with pytest.raises(ConfigError, match="the tokenizer of this backbone has no languages") as caught:
+        prepared("task.source_language=de_DE").encoded("train")
+    assert caught.value.where.key == "task.source_language"
+
+
+def test_classys_rows_with_languages_are_learnt_and_predicted_by_a_tokenizer_that_has_none(project):
+    keys = ("source_sequence", "target_sequence", "source_language", "target_language")
+    rows = [dict(zip(keys, (*row, "en_XX", "de_DE"), strict=True)) for row in ROWS]
+    Path("classy").mkdir()
+    for name in ("classy/train.jsonl", "classy/validation.jsonl", "classy/test.jsonl"):
+        Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    train("data.path=classy", "task.generation.max_new_tokens=4")
+    bad, found = predicted("classy/test.jsonl")
+    assert (bad, [row["target_language"] for row in found]) == (0, ["de_DE"] * 3)
+
+
+def test_a_vocabulary_of_labels_is_refused(project):
+    from scaffold.runtime import Vocabulary
+
+    Vocabulary({"labels": ["a", "b"]}).save("labels.json")
+    with pytest.raises(ConfigError, match="this task has no labels to use again") as caught:
+        prepared("data.vocabulary=labels.json").encoded("train")
+    assert caught.value.where.key == "data.vocabulary"
 
 
 # Metrics
@@ -165,8 +186,8 @@ def test_the_metrics_that_are_named_are_measured_and_the_first_picks_the_checkpo
     "override, message",
     [
         ("task.metrics=[blue]", "expected metrics among bleu, chrf, rouge, exact_match, got 'blue'"),
-        ("+task.generation.num_beam=4", "generate takes no 'num_beam'; did you mean num_beams?"),
-        ("+task.generation.num_return_sequences=2", "expected num_return_sequences of at most num_beams"),
+        ("+task.generation.num_beam=4", "generate takes no 'num_beam' [task.generation.num_beam]"),
+        ("+task.generation.num_return_sequences=2", "task.generation.num_return_sequences cannot be 2"),
         ("task.validation_rows=0", "expected validation_rows of at least 1"),
         ("task.max_length=0", "expected 1 <= min_length <= max_length"),
     ],
@@ -192,6 +213,8 @@ def test_how_targets_are_written_is_changed_after_training(project):
     _, twice = predicted("data/few.tsv", *sampling)
     _, other = predicted("data/few.tsv", *sampling, "task.seed=14")
     assert once == twice != other
+    _, plus = predicted("data/few.tsv", *(f"+{change}" for change in sampling))
+    assert plus == once
     _, greedy = predicted("data/few.tsv")
     assert not any("candidates" in row for row in greedy)
     found = evaluate("runs/latest", "data/few.tsv", "cpu", ["task.metrics=[exact_match]"])
@@ -202,7 +225,7 @@ def test_how_targets_are_written_is_changed_after_training(project):
     "change, message",
     [
         ("data.path=x", "'data.path=x' cannot be changed after training"),
-        ("task.generation.num_beam=3", "did you mean num_beams?"),
+        ("task.generation.num_beam=3", "generate takes no 'num_beam' [task.generation.num_beam]"),
         ("task.max_len=3", "max_length"),
         ("task.seed", "cannot be changed after training"),
         ("task.seed=[", "the changed options cannot be read"),
@@ -250,6 +273,41 @@ def test_a_head_and_a_loss_of_ones_own_take_a_few_lines(project):
     write(ROWS, "few.tsv")
     bad, rows = predicted("data/few.tsv")
     assert (bad, len(rows)) == (0, 3)
+
+
+OWN = """
+import torch
+from scaffold.runtime import Batch, GenerationOutput
+from mymodel.model import Mymodel
+
+class Own(Mymodel):
+    def infer(self, batch):
+        one = self.context.processor("a dog")["input_ids"]
+        return GenerationOutput(sequences=torch.tensor([one + one] * len(batch["input_ids"])))
+
+class Loud(Mymodel):
+    def batch_predict(self, **batch):
+        samples = batch.pop("samples")
+        rows = Batch(batch, samples)
+        yield from zip(samples, self.decode(self.infer(rows), rows, self.context), strict=True)
+"""
+
+
+def test_what_an_infer_of_ones_own_writes_is_cut_at_its_end(project):
+    Path("mymodel/own.py").write_text(OWN, encoding="utf-8")
+    train("model._target_=mymodel.own.Own")
+    write(ROWS, "few.tsv")
+    assert [row["prediction"] for row in predicted("data/few.tsv")[1]] == ["a dog"] * 3
+
+
+def test_a_batch_predict_of_ones_own_has_the_candidates_of_each_row(project):
+    Path("mymodel/own.py").write_text(OWN, encoding="utf-8")
+    train("task.generation.max_new_tokens=4")
+    write(ROWS, "few.tsv")
+    beams = ["task.generation.num_beams=3", "task.generation.num_return_sequences=3"]
+    _, wanted = predicted("data/few.tsv", *beams)
+    train("model._target_=mymodel.own.Loud", "task.generation.max_new_tokens=4", "run_dir=runs/two")
+    assert predicted("data/few.tsv", *beams)[1] == wanted
 
 
 BODIES = {

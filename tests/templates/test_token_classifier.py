@@ -77,7 +77,7 @@ def test_tags_of_spans_are_measured_as_spans(project):
     write_all(ROWS * 3)
     found = train()
     assert {"test/precision", "test/recall", "test/f1", "test/loss"} <= found.keys()
-    assert prepared().context.facts == {"num_labels": 4, "scheme": "BIO"}
+    assert prepared().context.facts == {"num_labels": 5, "scheme": "BIO"}  # I-date is legal, though no row has it
 
 
 def test_other_labels_are_measured_by_accuracy_and_macro_f1(project):
@@ -138,6 +138,70 @@ def test_strict_counts_only_spans_that_keep_the_scheme(project, strict, f1):
     assert metrics.compute()["f1"].item() == pytest.approx(f1)
 
 
+def chosen(data, tags):
+    """A batch, and an output whose scores all say the first label, and whose own choice is other tags."""
+    from scaffold.runtime import ClassificationOutput
+
+    batch, names = data.first_batch("validation"), data.context.vocabulary.elements("labels")
+    scores = torch.nn.functional.one_hot(torch.zeros_like(batch["labels"]), len(names)).float()
+    numbers = [[names.index(tag) for tag in tags(sample)] for sample in batch.samples]
+    rows = [torch.tensor(row) for row in numbers]
+    predictions = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-7)
+    return batch, ClassificationOutput(logits=scores, predictions=predictions)
+
+
+@pytest.mark.parametrize("rows", [ROWS, PLAIN])
+def test_what_a_model_chooses_itself_is_measured_and_predicted(project, rows):
+    write_all(rows * 2)
+    data = prepared()
+    batch, output = chosen(data, lambda sample: sample.labels)
+    metrics = data.task.build_metrics(data.context)
+    data.task.update_metrics(metrics, output, batch, data.context)
+    assert metrics.compute()["f1"] == 1
+    assert data.task.tally(output, batch, data.context)["accuracy"] == data.task.num_items(batch)
+    decoded = data.task.decode(output, batch, data.context)
+    assert [prediction.value for prediction in decoded] == [sample.labels for sample in batch.samples]
+
+
+@pytest.mark.parametrize("scheme", ["auto", "none"])
+def test_metrics_of_torchmetrics_can_be_added_to_those_of_spans(project, scheme):
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+    from torchmetrics.wrappers import ClasswiseWrapper
+
+    write_all(ROWS * 2)
+    data = prepared(f"task.scheme={scheme}")
+    names = data.context.vocabulary.elements("labels")
+    metrics = data.task.build_metrics(data.context)
+    by_label = ClasswiseWrapper(MulticlassF1Score(len(names), average=None), labels=list(names), prefix="f1_")
+    metrics.add_metrics({"right": MulticlassAccuracy(len(names), average="micro"), "by": by_label})
+    batch, output = chosen(data, lambda sample: ["O"] * len(sample.labels))
+    data.task.update_metrics(metrics, output, batch, data.context)
+    found = metrics.compute()
+    labels = [label for sample in batch.samples for label in sample.labels]
+    assert found["right"].item() == pytest.approx(labels.count("O") / len(labels))
+    assert (found["f1_O"] > 0, found["f1_B-place"]) == (True, 0)
+
+
+def test_a_tag_whose_type_training_has_under_another_prefix_is_known(project):
+    write_all(ROWS)
+    write([("on Monday morning", "O B-date I-date")], "validation.tsv")
+    data = prepared()
+    assert data.context.vocabulary.elements("labels") == ("B-date", "B-place", "I-date", "I-place", "O")
+    assert data.encoded("validation").store.take([0])[0]["labels"].tolist() == [4, 0, 2]
+
+
+def test_an_evaluation_has_the_figures_of_each_type(project):
+    from scaffold.runtime.commands import evaluate
+
+    write_all(ROWS * 3)
+    trained = train()
+    found = evaluate("runs/latest", accelerator="cpu")
+    assert {"test/f1/date", "test/recall/place", "test/precision/date"} <= found.keys()
+    assert (found["test/spans/date"], found["test/spans/place"]) == (6, 6)
+    assert {name for name in trained if name.count("/") > 1} == set()
+    assert json.loads(Path("runs/latest/evaluation.json").read_text())["test/spans/date"] == 6
+
+
 # The model
 
 
@@ -196,13 +260,14 @@ def test_a_long_row_in_windows_is_labelled_and_scored_as_it_is_whole(project):
     assert [prediction.value for prediction in predictions] == [sample.labels for sample in batch.samples]
     metrics = data.task.build_metrics(data.context)
     data.task.update_metrics(metrics, ClassificationOutput(logits=perfect), batch, data.context)
-    assert metrics["spans"].wanted == sum(tags.count("B-") for _, tags in rows[:1]) + 4 * (len(batch.samples) > 1)
+    wanted = sum(tags.count("B-") for _, tags in rows[:1]) + 4 * (len(batch.samples) > 1)
+    assert metrics["spans"].counts[:, 2].sum() == wanted
     assert metrics.compute()["f1"] == 1
 
 
 def test_short_rows_are_left_out_of_training_only(project):
     write_all([*ROWS, ("a", "O")])
-    data = prepared("task.min_length=6")
+    data = prepared("task.min_length=4")
     assert [len(data.encoded(split).left_out) for split in ("train", "validation")] == [1, 0]
 
 
@@ -255,6 +320,33 @@ def test_conll_files_train_and_predict(project):
     ]
 
 
+def test_files_of_any_suffix_are_read_in_the_format_that_is_named(project):
+    from scaffold.runtime.commands import evaluate
+
+    for split in ("train", "dev", "test"):
+        lines = [zip(text.split(), tags.split(), strict=True) for text, tags in ROWS]
+        text = "\n".join("".join(f"{word} X {tag}\n" for word, tag in row) for row in lines)
+        (project / "data" / f"{split}.bio").write_text(text, encoding="utf-8")
+    for path in (project / "data").glob("*.tsv"):
+        path.unlink()
+    train("data.format=conll")
+    assert evaluate("runs/latest", "data/dev.bio", accelerator="cpu")["test/loss"] > 0
+    bad, rows = predicted("data/test.bio")
+    assert bad == 0
+    assert [row["tokens"] for row in rows] == [text.split() for text, _ in ROWS]
+    assert evaluate("runs/latest", str(write(ROWS, "more.tsv")), changes=["data.format=tsv"])["test/loss"] > 0
+
+
+def test_a_format_that_does_not_exist_is_refused_with_those_that_do(project):
+    with pytest.raises(ConfigError, match="there is no format called 'connl'") as found:
+        prepared("data.format=connl").rows("train")
+    assert found.value.because.startswith("expected one of tsv, csv, jsonl, conll, conllu")
+    assert (found.value.fix, str(found.value.where)) == ("did you mean conll?", "data.format")
+    with pytest.raises(ConfigError) as found:
+        prepared("data.format=parquet").rows("train")
+    assert found.value.fix == "name one of these, or register your own for such a suffix"
+
+
 def test_csv_and_other_column_names_are_read(new, opened):
     project = opened(new("token-classifier", answers={"tokens_column": "words", "labels_column": "tags"}))
     for split in ("train", "validation", "test"):
@@ -270,6 +362,12 @@ def test_the_labels_of_an_earlier_run_are_used_again(project):
     context = prepared("data.vocabulary=vocabulary.json").context
     assert context.vocabulary.index("labels", "O") == 0
     assert context.facts == {"num_labels": 5, "scheme": "BIO"}
+
+
+def test_a_word_is_one_piece_in_cases_that_it_was_not_trained_in(project):
+    write_all(ROWS * 2)
+    tokenizer = prepared().context.processor
+    assert [len(tokenizer.tokenize(word)) for word in ("Monday", "monday", "please", "Please")] == [1, 1, 1, 1]
 
 
 # Rows that are not as they should be

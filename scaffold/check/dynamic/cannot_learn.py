@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from scaffold.check.rule import Rule
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+LEAST = 0.1  # the bias of a last layer moves its score by 1
+
 
 def find(probe: Probe) -> Iterator[Finding | NotChecked]:
     """Yield a model that still gets its rows wrong after many steps, or gets them right with scores that hinder it."""
@@ -22,7 +25,7 @@ def find(probe: Probe) -> Iterator[Finding | NotChecked]:
         yield RULE.not_checked(f"{learning.steps} steps took {learning.seconds:.0f} s, and more would be needed")
         return
     hindrance = _hindrance(probe)
-    if (learning.learnt and not hindrance) or learning.first != learning.first:  # loss-finite tells of no number
+    if (learning.learnt and not hindrance) or math.isnan(learning.first):  # loss-finite tells of no number
         return
     shown = probe.learning_well if learning.learnt and probe.reach.is_short else learning
     message = (
@@ -39,14 +42,9 @@ def _hindrance(probe: Probe) -> str:
     learning = probe.learning
     if probe.reach.is_short and not (learning.learnt and probe.learning_well.learnt):
         return f"whatever the weights are, its scores lie within {probe.reach.spread:.2g} of each other"
-    is_quick = learning.learnt and learning.rate == RATE and learning.steps <= FEW
-    if not is_quick and probe.moved < LEAST:
+    if not learning.is_quick and probe.moved < LEAST:
         return f"one unit of the most effective weight moves a score by {probe.moved:.1g} only: it is scaled down"
     return ""
-
-
-RATE, FEW = 3e-3, 40  # the first rate that is tried, and how many steps sound models take at it
-LEAST = 0.1  # the bias of a last layer moves its score by 1
 
 
 def _applies(probe: Probe) -> str | None:

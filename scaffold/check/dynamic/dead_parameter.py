@@ -14,6 +14,8 @@ from scaffold.errors import listed
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+UNEQUAL = "Start one of them at random, as low-rank updates do; the other may be zero."
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield the layers that no batch reaches, one finding for each."""
@@ -59,8 +61,6 @@ def _applies(probe: Probe) -> str | None:
     reason = needs.gradient(probe)
     return reason or ("nothing gets a gradient: see loss-detached" if probe.loss_is_detached else None)
 
-
-UNEQUAL = "Start one of them at random, as low-rank updates do; the other may be zero."
 
 RULE = Rule(
     id="dead-parameter",

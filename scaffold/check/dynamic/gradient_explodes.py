@@ -13,6 +13,8 @@ from scaffold.check.rule import Rule
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+MOST = 1e3
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield a first gradient whose norm no learning rate fits."""
@@ -23,9 +25,6 @@ def find(probe: Probe) -> Iterator[Finding]:
         yield RULE.finding(
             f"the gradient's norm is {norm:.3g} at the first step", measured=norm, **probe.places.method("forward")
         )
-
-
-MOST = 1e3
 
 
 RULE = Rule(

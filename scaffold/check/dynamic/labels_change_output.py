@@ -14,6 +14,8 @@ from scaffold.errors import listed
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+ENCODE = "Make the inputs of what a row to be predicted has, in every stage; let augmentation be for training alone."
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield inputs that `encode` makes of the label, and outputs that differ with and without labels."""
@@ -30,8 +32,6 @@ def _applies(probe: Probe) -> str | None:
         return Inapplicable(f"a model for {probe.contract.family} reads the targets before the one it predicts")
     return needs.every(needs.loss, needs.steady)(probe)
 
-
-ENCODE = "Make the inputs of what a row to be predicted has, in every stage; let augmentation be for training alone."
 
 RULE = Rule(
     id="labels-change-output",

@@ -13,6 +13,8 @@ from scaffold.check.rule import Rule
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+ROUNDING = 1e-9  # what the order of a sum may do in double precision, and more
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield each target whose change leaves the loss as it was."""
@@ -22,8 +24,6 @@ def find(probe: Probe) -> Iterator[Finding]:
             message = f"the loss {change} when every one of {target} changes"
             yield RULE.finding(message, measured=target, **probe.places.method("forward"))
 
-
-ROUNDING = 1e-9  # what the order of a sum may do in double precision, and more
 
 RULE = Rule(
     id="labels-unused",

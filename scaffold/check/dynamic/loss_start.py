@@ -13,6 +13,8 @@ from scaffold.check.rule import Rule
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+LEAST, MOST = 0.3, 2.0
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield a note where the first loss is not near ln C."""
@@ -25,9 +27,6 @@ def find(probe: Probe) -> Iterator[Finding]:
     if not LEAST * expected < found < MOST * expected + 1:
         message = f"the loss starts at {found:.3g}; a model that knows nothing has {expected:.3g}"
         yield RULE.finding(message, measured=found, **probe.places.method("forward"))
-
-
-LEAST, MOST = 0.3, 2.0
 
 
 RULE = Rule(

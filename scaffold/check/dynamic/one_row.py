@@ -13,6 +13,8 @@ from scaffold.check.rule import Rule
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+FEW = (1, 2)
+
 
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield what goes wrong with fewer rows that goes well with five."""
@@ -24,9 +26,6 @@ def find(probe: Probe) -> Iterator[Finding]:
             place = probe.places.method("forward") if isinstance(problem, str) else probe.places.crash(problem)
             yield RULE.finding(f"with {count} of 5 rows: {problem}", measured=count, **place)
             return
-
-
-FEW = (1, 2)
 
 
 RULE = Rule(

@@ -24,9 +24,8 @@ def find(probe: Probe) -> Iterator[Finding]:
         severity, fix = adapter.severity, None if adapter.severity == "error" else ADAPTED
         yield RULE.finding(adapter.message, severity=severity, fix=fix, **probe.places.method("forward"))
     losses = [] if probe.unreadable or (adapter and probe.shape_problems) else probe.loss_problems
-    fix = probe.remedy if probe.unreadable else None
     for problem in [*probe.shape_problems, *losses]:
-        yield RULE.finding(problem, fix=fix, **probe.places.method("forward"))
+        yield RULE.finding(problem, fix=probe.remedy, **probe.places.method("forward"))
     if wide := probe.wider_outputs:
         message = f"{listed(wide)} is float64, which no weight of the model is"
         yield RULE.finding(message, measured=wide, severity="warning", **probe.places.method("forward"))

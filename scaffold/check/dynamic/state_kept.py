@@ -18,22 +18,20 @@ if TYPE_CHECKING:
 def find(probe: Probe) -> Iterator[Finding]:
     """Yield an output that changes when another batch came in between."""
     from scaffold.check import probe_state
+    from scaffold.check.probe_repeats import STATE
 
     size, mode = probe.repeats.by_state, "evaluation"
-    if size <= LEAST:
+    if size <= STATE:
         size, mode = probe_state.state_in_training(probe), "training"
     if names := probe_state.changed_globals(probe):
         yield RULE.finding(
             f"forward changes {listed(names)} for good", measured=names, **probe.places.method("forward")
         )
-    if size > LEAST:
+    if size > STATE:
         message = (
             f"in {mode} mode the same rows give outputs that differ by {size:.2g} of their size after another batch"
         )
         yield RULE.finding(message, measured=size, **probe.places.method("forward"))
-
-
-LEAST = 1e-4
 
 
 RULE = Rule(

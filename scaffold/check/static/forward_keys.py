@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from scaffold.check.code import RUNTIME, Class, Function, parameters, text_of
 from scaffold.check.families import family_of, named_family
@@ -13,6 +12,7 @@ from scaffold.check.finding import Finding, NotChecked
 from scaffold.check.registered import run_class
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_model
+from scaffold.errors import nearest
 
 STEPS = ("training_step", "validation_step", "test_step")
 BESIDE = ("samples",)  # what the runtime gives besides tensors, where forward names it
@@ -124,8 +124,8 @@ def _unfilled(name: str, keys: Keys) -> str:
 
 
 def _near(name: str, free: set[str]) -> str | None:
-    near = get_close_matches(name, sorted(free), n=1)
-    return f"Did you mean {near[0]}?" if near else None
+    near = nearest(name, sorted(free))
+    return f"Did you mean {near}?" if near else None
 
 
 RULE = Rule(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 from scaffold.check.facts import facts_of
 from scaffold.check.finding import Finding, NotChecked, Severity
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_config
+from scaffold.errors import nearest
 
 FACT = re.compile(r"\$\{fact:\s*([^}\s]*)\s*\}")
+UNSET = "Environment variable"  # in the message of an error for which OmegaConf has no class
 
 
 def find(source: Source) -> Iterator[Finding | NotChecked]:
@@ -22,7 +23,7 @@ def find(source: Source) -> Iterator[Finding | NotChecked]:
         problems = {key: unresolved(source, key) for key in written}
     for key, problem in problems.items():
         if problem:  # a variable may be set where the model is trained, and not here
-            severity: Severity = "note" if "Environment variable" in problem else "error"
+            severity: Severity = "note" if UNSET in problem else "error"
             yield RULE.finding(problem, measured=written[key], severity=severity, **source.settings.place(key))
     yield from _facts(source, {name: key for key, text in written.items() for name in FACT.findall(text)})
 
@@ -69,8 +70,8 @@ def _facts(source: Source, wanted: dict[str, str]) -> Iterator[Finding | NotChec
         return
     for name, key in wanted.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            fix = f"Did you mean ${{fact:{near[0]}}}?" if near else "Use one of these, or add it to the facts in fit."
+            near = nearest(name, known)
+            fix = f"Did you mean ${{fact:{near}}}?" if near else "Use one of these, or add it to the facts in fit."
             message = f"the task's fit sets no fact {name}; it sets {', '.join(sorted(known)) or 'none'}"
             yield RULE.finding(message, measured=name, fix=fix, **source.settings.place(key))
 

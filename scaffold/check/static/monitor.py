@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from scaffold.check.code import Class, Function, Module, Place, own_nodes, text_of
 from scaffold.check.finding import Finding, NotChecked
@@ -13,6 +12,7 @@ from scaffold.check.labels import asks_kind, label_kind
 from scaffold.check.logged import ANY, logged_names
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source, needs_config
+from scaffold.errors import nearest
 
 
 def find(source: Source) -> Iterator[Finding | NotChecked]:
@@ -25,8 +25,8 @@ def find(source: Source) -> Iterator[Finding | NotChecked]:
             hidden.append(name or "the task's monitor")
         elif not any(_matches(name, one) for one in logged):
             known = sorted(one.replace(ANY, "…") for one in logged)
-            near = get_close_matches(name, known, n=1)
-            fix = f"Did you mean {near[0]}?" if near else None
+            near = nearest(name, known)
+            fix = f"Did you mean {near}?" if near else None
             yield RULE.finding(f"nothing logs {name}; logged are {', '.join(known)}", measured=name, fix=fix, **place)
     if hidden:
         reason = f"known only when the code runs: whether {', '.join(dict.fromkeys(hidden))} is logged"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from scaffold.check.finding import Finding
 from scaffold.check.rule import Rule
 from scaffold.check.signatures import sections
 from scaffold.check.source import Source, needs_config
-from scaffold.errors import listed
+from scaffold.errors import listed, nearest
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -18,11 +17,11 @@ def find(source: Source) -> Iterator[Finding]:
         signature = section.signature
         for name in section.given:
             if name not in signature.names and not signature.is_open:
-                key, near = f"{section.key}.{name}", get_close_matches(name, signature.names, n=1)
+                key, near = f"{section.key}.{name}", nearest(name, signature.names)
                 yield RULE.finding(
                     f"{signature.name} takes no argument {name}; it takes {listed(signature.names, 20) or 'none'}",
                     measured=key,
-                    fix=f"Did you mean {near[0]}?" if near else None,
+                    fix=f"Did you mean {near}?" if near else None,
                     **source.settings.place(key),
                 )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from scaffold.check.code import Class
 from scaffold.check.finding import Finding
 from scaffold.check.inherited import INHERITED, PLAIN_BASES
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source
+from scaffold.errors import nearest
 
 NEAR = 0.75  # nrom for norm; nothing sets the name, so that it fails whatever was meant
 SETTING = ("setattr", "__setattr__", "add_module", "register_module", "register_parameter", "register_buffer")
@@ -35,8 +35,8 @@ def _in_class(source: Source, cls: Class, set_somewhere: set[str]) -> Iterator[F
         name = node.attr if isinstance(node, ast.Attribute) and _is_read(node) else ""
         if name and name not in own | set_somewhere | INHERITED | told and name[:2] != "__":
             told.add(name)
-            if near := get_close_matches(name, sorted(own), n=1, cutoff=NEAR):
-                what, fix = f"self.{name} is never set", f"Did you mean self.{near[0]}?"
+            if near := nearest(name, sorted(own), NEAR):
+                what, fix = f"self.{name} is never set", f"Did you mean self.{near}?"
                 yield RULE.finding(what, measured=name, fix=fix, **cls.module.at(node))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from scaffold.check.code import Class
 from scaffold.check.finding import Finding
 from scaffold.check.removed import HOOKS as REMOVED
 from scaffold.check.rule import Rule
 from scaffold.check.source import Source
+from scaffold.errors import nearest
 
 STAGES = ("train", "validation", "test", "predict")
 HOOKS = {
@@ -33,10 +33,10 @@ def find(source: Source) -> Iterator[Finding]:
         for cls in module.classes():
             known = HOOKS | _inherited(source, cls) if source.code.is_lightning(cls) else set()
             for name, method in cls.methods.items():
-                near = get_close_matches(name, sorted(known - cls.methods.keys()), n=1, cutoff=NEAR)
+                near = nearest(name, sorted(known - cls.methods.keys()), NEAR)
                 if near and name not in known | used | REMOVED.keys() and name[0] != "_":
-                    what = f"nothing calls {name}; there is a hook called {near[0]}"
-                    fix = f"Did you mean {near[0]}?"
+                    what = f"nothing calls {name}; there is a hook called {near}"
+                    fix = f"Did you mean {near}?"
                     yield RULE.finding(what, measured=name, fix=fix, **module.at(method))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -20,7 +21,12 @@ from yaml import YAMLError
 from yaml.error import MarkedYAMLError
 
 from scaffold.errors import ConfigError, ScaffoldError, Where, listed, nearest, shown
+from scaffold.runtime.config.places import EXPERIMENT, headless
+from scaffold.runtime.encoders.options import ScratchOptions
 
+ARCHITECTURES = get_args(get_type_hints(ScratchOptions)["architecture"])
+# Hydra's words where a file overrides a group and is not laid over the whole config
+HEADLESS = re.compile(rf"In '({EXPERIMENT}/[^']+)': Could not override '[^'@]+@{EXPERIMENT}\b")
 CONFIG_EXCEPTIONS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
@@ -34,6 +40,8 @@ def config_error(error: BaseException) -> ScaffoldError:
             if isinstance(inner, kind):
                 return translate(inner)
     what, _, rest = str(error).strip().partition("\n")
+    if beside := HEADLESS.match(what):
+        return headless(Path("conf", f"{beside[1]}.yaml"))
     return ConfigError(what or type(error).__name__, fix=" ".join(rest.split()) or "see the files of conf/")
 
 
@@ -60,6 +68,8 @@ def _option_error(error: MissingConfigException) -> ConfigError:
     options = list(error.options or [])
     near = nearest(name, options)
     choice = f"name one of them, {group}=…" if options else "name a file of conf/, without .yaml"
+    if group == "backbone" and name in ARCHITECTURES:
+        choice = f"backbone.architecture={name}, which is one of backbone=scratch; or {choice}"
     return ConfigError(
         f"there is no {shown(name)} in conf/{group}",
         because=f"there are {listed(options)}" if options else str(error).strip().partition("\n")[0],
@@ -81,9 +91,11 @@ def _override_error(error: OverrideParseException) -> ConfigError:
 def _key_error(error: ConfigAttributeError | ConfigKeyError) -> ConfigError:
     parent, key = error.parent_node, f"{error.full_key or error.key}"
     names = [str(name) for name in parent if name != "hydra"] if OmegaConf.is_dict(parent) else []
-    near = nearest(error.key, names)
+    near = nearest(error.key, names if "." in key else [*names, EXPERIMENT])  # a group that is no section
     path = f"{key.removesuffix(str(error.key))}{near}"
-    own = f"write +{key}=… to add it" if "." in key else f"write {key} into conf/train.yaml if it is your own"
+    own = f"write +{key}=… to add it" + (
+        "" if "." in key else f", if it is your own and something refers to ${{{key}}}"
+    )
     return ConfigError(
         f"the config has no key {shown(key)}",
         because=f"there are {listed(names, 20)}" if names else _first_line(error),

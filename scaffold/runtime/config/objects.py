@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
+import scaffold.runtime
 from scaffold.errors import ConfigError, Where, listed, nearest, shown
 from scaffold.runtime.config.arguments import missing, parameters_of, refuse_arguments, unknown
 from scaffold.runtime.config.errors import CONFIG_EXCEPTIONS, config_error
@@ -226,6 +227,8 @@ def _refused(target: Any, key: str, because: str, *, can_allow: bool = False) ->
     fix = "use it inside a class or function of your own package"
     if can_allow and package not in LIBRARIES and _open([package]):
         fix = f"run from the folder of {package}, or name {package} in `allow` if you trust it"
+        if (name := str(target).rpartition(".")[2]) in scaffold.runtime.__all__:  # as classy's own path of it
+            fix = f"did you mean scaffold.runtime.{name}?"
     return ConfigError(
         f"the target {shown(target)} is not allowed",
         because=because,

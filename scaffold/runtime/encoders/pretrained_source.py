@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from scaffold.errors import ArtefactError, ConfigError, EnvironmentFault, ScaffoldError, Where, listed, nearest, shown
 from scaffold.runtime.encoders.options import PretrainedOptions, read_options, refuse_unknown
+from scaffold.runtime.encoders.quiet import quiet
 from scaffold.runtime.encoders.scratch_encoder import ScratchConfig, ScratchEncoder
 from scaffold.runtime.encoders.scratch_seq2seq import ScratchSeq2Seq, ScratchSeq2SeqConfig
 from scaffold.runtime.encoders.scratch_source import plain_config
@@ -88,7 +89,7 @@ class PretrainedSource:
             config.dtype = None if options.dtype == "auto" else options.dtype
             return self._from_config(auto_class, config, arguments)
         chosen = {"dtype": options.dtype, **self._attention(), **self._hub(), **arguments}
-        with _quiet():
+        with quiet():
             model, found = auto_class.from_pretrained(name, config=config, output_loading_info=True, **chosen)
         if found["missing_keys"]:
             log.warning("%s lacks weights that start at random: %s", name, listed(sorted(found["missing_keys"])))
@@ -200,20 +201,6 @@ def _checked_name(name: str) -> str:
             where=NAME,
         )
     return str(folder)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out the bar over a second's loading, and the report that takes a pooler left out on purpose for a fault."""
-    level, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(level)
-        if bars:
-            transformers.logging.enable_progress_bar()
 
 
 @contextmanager

@@ -168,13 +168,14 @@ class ScratchSeq2Seq(PreTrainedModel, GenerationMixin):
         past_key_values: EncoderDecoderCache | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,  # noqa: ARG002 - `generate` hands in a cache, or none
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,  # noqa: ARG002
     ) -> Seq2SeqLMOutput:
         """Score every next token of the target.
 
         input_ids, attention_mask: (rows, length). decoder_input_ids: (rows, target length), by default the labels moved
         right, or the start alone. labels: (rows, target length), -100 is ignored. Logits are (rows, target length,
-        vocabulary).
+        vocabulary). output_hidden_states: give `decoder_hidden_states`, of which the last is what the head reads.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
@@ -183,12 +184,13 @@ class ScratchSeq2Seq(PreTrainedModel, GenerationMixin):
         if decoder_input_ids is None:
             decoder_input_ids = decoder_inputs(self, labels, len(source))
         hidden = self._decode(decoder_input_ids, source, mask.bool()[:, None, None, :], past_key_values)
-        logits = self.lm_head(hidden)
+        logits = self.lm_head(hidden[-1])
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
             past_key_values=past_key_values,
+            decoder_hidden_states=hidden if output_hidden_states else None,
             encoder_last_hidden_state=source,
         )
 
@@ -196,7 +198,10 @@ class ScratchSeq2Seq(PreTrainedModel, GenerationMixin):
         """Tell the encoder the pieces of the tokenizer that it will be used with."""
         self.encoder.read_pieces(tokenizer)
 
-    def _decode(self, ids: Tensor, source: Tensor, mask: Tensor, cache: EncoderDecoderCache | None) -> Tensor:
+    def _decode(
+        self, ids: Tensor, source: Tensor, mask: Tensor, cache: EncoderDecoderCache | None
+    ) -> tuple[Tensor, ...]:
+        """Return the tokens' states before the first layer and after each, the last as the head reads them."""
         config, length = self.config, ids.shape[1]
         before = 0 if cache is None else cache.get_seq_length()
         head = config.hidden_size // config.num_attention_heads
@@ -205,10 +210,10 @@ class ScratchSeq2Seq(PreTrainedModel, GenerationMixin):
         if length > 1:
             causal = torch.ones(length, before + length, dtype=torch.bool, device=ids.device).tril(before)
         around = Surroundings(source, mask, (cosines[before:], sines[before:]), causal, cache)
-        hidden = self.dropout(self.input_norm(self.embeddings(ids)))
+        hidden = [self.dropout(self.input_norm(self.embeddings(ids)))]
         for layer in self.layers:
-            hidden = layer(hidden, around)
-        return self.output_norm(hidden)  # type: ignore[no-any-return]
+            hidden.append(layer(hidden[-1], around))
+        return *hidden[:-1], self.output_norm(hidden[-1])
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -57,8 +57,10 @@ class ImageReport(Report):
         logits = None if output is None else entry(output, "logits")
         if logits is None or self.confusion is None:
             return
-        self.confusion.update(logits, batch["labels"])
-        found = torch.cat([self.worst, wrong(logits, batch["labels"], batch.rows)])
+        chosen = entry(output, "predictions")
+        predicted = logits.detach().argmax(dim=-1) if chosen is None else chosen
+        self.confusion.update(predicted, batch["labels"])
+        found = torch.cat([self.worst, wrong(logits, predicted, batch["labels"], batch.rows)])
         self.worst = found[found[:, 3].argsort(stable=True)[: self.most]]
 
     def write(self, folder: Path | None, rows: Sequence[Any]) -> None:
@@ -76,11 +78,10 @@ class ImageReport(Report):
         write_mistakes(folder / f"{self.prefix}mistakes", self.worst, rows, self.labels)
 
 
-def wrong(logits: Tensor, labels: Tensor, rows: Any) -> Tensor:
+def wrong(logits: Tensor, predicted: Tensor, labels: Tensor, rows: Any) -> Tensor:
     """Return (mistakes, 5): row, label, prediction, the label's probability and the prediction's."""
-    scores, labels = logits.detach().float().softmax(dim=-1).cpu(), labels.cpu()
-    best, predicted = scores.max(dim=-1)
-    right = scores.gather(1, labels[:, None]).squeeze(1)
+    scores, predicted, labels = logits.detach().float().softmax(dim=-1).cpu(), predicted.cpu(), labels.cpu()
+    best, right = (scores.gather(1, indices[:, None]).squeeze(1) for indices in (predicted, labels))
     columns = (torch.as_tensor(rows), labels, predicted, right, best)
     table = torch.stack([column.double() for column in columns], dim=1)
     return table[predicted != labels]

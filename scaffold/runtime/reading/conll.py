@@ -117,10 +117,8 @@ def _is_comment(line: str, tabbed: bool) -> bool:
 
 def _joined(block: Sequence[Line], numbered: bool) -> Iterator[Line]:
     """Yield the row of some lines, if there is a token among them."""
-    fault = next((line.fault for line in block if line.fault), "")
-    raw = b"" if fault else b"".join(line.raw for line in block)
-    if block and not _is_bare(raw, numbered):
-        yield block[0]._replace(raw=raw, fault=fault)
+    if block and not _is_bare((row := Line.joined(block)).raw, numbered):
+        yield row
 
 
 def _is_bare(raw: bytes, numbered: bool) -> bool:

@@ -12,11 +12,14 @@ from typing import IO, Any
 from scaffold.errors import ConfigError, Where, listed, nearest, shown
 from scaffold.runtime.reading.cells import load_object, split_commas, split_tabs
 from scaffold.runtime.reading.lines import MAX_ROW_BYTES, Line, file_error, open_data, text_of
-from scaffold.runtime.samples import BLANKS, BadRow, Sample
+from scaffold.runtime.samples import BadRow, NoList, Sample
 
 Decode = Callable[[bytes], Sample]
 COLUMNS_KEY = "data.columns"
+FORMAT_KEY = "data.format"
 CONVERT = "unpack, convert or rename the file"
+NAME_FORMAT = f"{CONVERT}, or name the format of all files, such as {FORMAT_KEY}=conll"
+FOLDER = "/"  # stands for the suffix where a folder is read like a file
 # what columns are often called: with one of our own names beside them, they are a header
 TITLES = {"category", "class", "id", "intent", "label", "labels", "sentence", "source", "target", "text", "title"}
 PARTED = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -29,7 +32,8 @@ class Schema:
     columns: our name -> the file's column (a name, or a 0-based position in a TSV file); a name that is no field of the
     sample is carried in `sample.extra`. required: optional fields that must be filled all the same.
     carry: columns that nobody named go along in `sample.extra` (prediction) instead of being an error.
-    split: which rows are wanted of a file that holds those of several splits; None: all.
+    split: which rows are wanted of a file that holds those of several splits; None: all. kind: the suffix of the format
+    in which all files are read; None: by their own.
     """
 
     sample_type: type[Sample]
@@ -38,6 +42,7 @@ class Schema:
     carry: bool = False
     max_row_bytes: int = MAX_ROW_BYTES
     split: str | None = None
+    kind: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,10 +92,17 @@ class Schema:
             raise _column_error(f"expected a name for every column up to {max(places)}, got none for {listed(missing)}")
         return tuple(places[place] for place in range(len(places)))
 
-    def format_of(self, name: str | Path) -> Format:
-        """Return the format in which such rows are read from a file or, where there is one for it, a folder."""
-        fix = 'name its format: make predict … ARGS="--format tsv"' if self.carry else CONVERT
-        form = format_of(name, FORMATS | dict(self.sample_type.formats), fix)
+    def format_of(self, name: str | Path, kind: str | None = None) -> Format:
+        """Return the format in which such rows are read from a file or, where there is one for it, a folder.
+
+        kind: that of this file, whatever the schema has.
+        """
+        formats = FORMATS | dict(self.sample_type.formats)
+        fix = 'name its format: make predict … ARGS="--format tsv"' if self.carry else NAME_FORMAT
+        if self.kind and not kind:
+            form = named_format(self.kind, formats)
+        else:
+            form = format_of(f"{name}.{kind.removeprefix('.')}" if kind else name, formats, fix)
         return form if self.split is None else form.of_split(self.split)
 
     def sample(self, fields: Mapping[str, Any]) -> Sample:
@@ -185,13 +197,28 @@ class Jsonl(Format):
         return _Objects(schema, schema.by_key())
 
 
-FOLDER = "/"  # stands for the suffix where a folder is read like a file
 FORMATS: dict[str, Format] = {".tsv": Tsv(), ".csv": Csv(), ".jsonl": Jsonl()}
 
 
 def register_format(suffix: str, form: Format) -> None:
     """Let files that end in `suffix` be read by a project's own format."""
     FORMATS["." + suffix.removeprefix(".")] = form
+
+
+def named_format(kind: str, formats: Mapping[str, Format]) -> Format:
+    """Return the format that `data.format` names; ConfigError where there is none of that name."""
+    suffix = "." + kind.lower().removeprefix(".")
+    if suffix in formats:
+        return formats[suffix]
+    known = [suffix.removeprefix(".") for suffix in formats if suffix != FOLDER]
+    near = nearest(kind, known)
+    raise ConfigError(
+        f"there is no format called {shown(kind)}",
+        because=f"expected one of {listed(known)}",
+        fix=f"did you mean {near}?" if near else "name one of these, or register your own for such a suffix",
+        where=Where(key=FORMAT_KEY),
+        code="config.value",
+    )
 
 
 def format_of(name: str | Path, formats: Mapping[str, Format] = FORMATS, fix: str = CONVERT) -> Format:
@@ -239,10 +266,8 @@ class _Columns:
             raise BadRow(f"expected a row, got the header {listed(map(shown, values))}: a TSV file has none")
         try:
             return self.schema.sample(dict(zip(self.names, values, strict=False)))
-        except BadRow as problem:
-            if problem.fix != BLANKS:
-                raise
-            raise BadRow(f"{problem}; the columns are {listed(self.names)}", fix=BLANKS) from None
+        except NoList as problem:
+            raise BadRow(f"{problem}; the columns are {listed(self.names)}", fix=problem.fix) from None
 
     def _is_header(self, values: Sequence[str]) -> bool:
         # the last one first: it is mostly a label, and short
@@ -280,7 +305,15 @@ class _Objects:
 
 
 def _sample_of(form: Format, schema: Schema, raw: bytes) -> Sample:
-    return schema.sample(form.values(text_of(raw)))
+    values = form.values(text_of(raw))
+    surplus = [name for name in values if name not in schema.names]
+    if surplus and not schema.carry:
+        near = nearest(surplus[0], schema.names)
+        hint = f"; is {shown(near)} meant?" if near else ""
+        raise BadRow(
+            f"expected {type(form).__name__} to give {listed(schema.names)}, got {shown(surplus[0])} too{hint}"
+        )
+    return schema.sample(values)
 
 
 def _joined(first: Line, ahead: deque[Line], lines: Iterator[Line], max_bytes: int) -> tuple[Line, list[Line]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -33,6 +33,12 @@ class Line(NamedTuple):
     offset: int
     raw: bytes
     fault: str = ""
+
+    @classmethod
+    def joined(cls, lines: Sequence[Line]) -> Line:
+        """Return lines that follow each other as one row, which is faulty where one of them is."""
+        fault = next((line.fault for line in lines if line.fault), "")
+        return lines[0]._replace(raw=b"" if fault else b"".join(line.raw for line in lines), fault=fault)
 
 
 def open_data(path: Path, *, regular: bool = False) -> IO[bytes]:

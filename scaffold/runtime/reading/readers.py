@@ -8,22 +8,8 @@ from pathlib import Path
 
 from scaffold.errors import ConfigError, Where, listed, shown
 from scaffold.runtime.reading.conll import Conll
-from scaffold.runtime.reading.formats import FOLDER, FORMATS, Format, Schema, format_of, register_format
+from scaffold.runtime.reading.formats import FOLDER, FORMAT_KEY, FORMATS, Format, named_format, register_format
 from scaffold.runtime.reading.lines import file_error, no_file
-from scaffold.runtime.reading.rows import Finding, Rows, bad_rows, read_rows, stream_rows
-
-__all__ = [
-    "Finding",
-    "Rows",
-    "Schema",
-    "bad_rows",
-    "find_splits",
-    "format_of",
-    "read_rows",
-    "register_format",
-    "stream_rows",
-    "unread",
-]
 
 register_format(".conll", Conll())
 register_format(".conllu", Conll(tokens=1, labels=3, numbered=True))
@@ -37,14 +23,19 @@ PART = re.compile(rf"({'|'.join(NAMES)})([._-]\d+(-of-\d+)?)?")
 DataPath = str | Path | Mapping[str, str | Path | Sequence[str | Path]]
 
 
-def find_splits(path: DataPath, own: Mapping[str, Format] | None = None) -> dict[str, list[Path]]:
+def find_splits(
+    path: DataPath, own: Mapping[str, Format] | None = None, kind: str | None = None
+) -> dict[str, list[Path]]:
     """Return the files of each split: of a folder's train.*, validation.* and test.*, or as a mapping names them.
 
     A split may be one file (train.tsv), several (train.1.tsv, train-00001-of-00004.tsv) or a folder of them (train/);
     val, valid and dev stand for validation. A single file is returned as the split "all", for `split_rows`, unless its
-    format knows splits in it; so is a folder without such files where the rows' own formats read folders.
+    format knows splits in it; so is a folder without such files where the rows' own formats read folders. kind: the
+    suffix of the format in which all files are read, whatever their own.
     """
-    formats = FORMATS | dict(own or {})
+    formats: Mapping[str, Format] = FORMATS | dict(own or {})
+    if kind:
+        formats = _Always(named_format(kind, formats))
     if isinstance(path, Mapping):
         return _named_splits(path, formats)
     folder = Path(path)
@@ -66,11 +57,26 @@ def find_splits(path: DataPath, own: Mapping[str, Format] | None = None) -> dict
             folder,
             "The data folder holds no train, validation or test file.",
             because=f"expected {listed(f'train{suffix}' for suffix in FORMATS)}, got {_contents(folder)}",
-            fix=f"rename the files, or name them: {NAMED}",
+            fix=f"rename the files, or name them: {NAMED}; {FORMAT_KEY}=conll and the like read any suffix",
         )
     for split, files in found.items():
         _check_one_source(folder, split, files)
     return {split: found[split] for split in dict.fromkeys(NAMES.values()) if split in found}
+
+
+class _Always(dict[str, Format]):
+    """One format for every suffix."""
+
+    def __init__(self, form: Format) -> None:
+        super().__init__()
+        self.form = form
+
+    def __contains__(self, suffix: object) -> bool:
+        return suffix != FOLDER
+
+    def get(self, suffix: str, default: object = None) -> Format:  # type: ignore[override]  # noqa: ARG002
+        """Return the format."""
+        return self.form
 
 
 def unread(path: DataPath, split: str) -> list[str]:
@@ -102,7 +108,8 @@ def _named_splits(
 
 
 def _files_in(folder: Path, formats: Mapping[str, Format]) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir(), key=_natural) if path.suffix.lower() in formats]
+    visible = (path for path in sorted(folder.iterdir(), key=_natural) if not path.name.startswith("."))
+    files = [path for path in visible if path.suffix.lower() in formats]
     if not files and FOLDER in formats:
         return [folder]
     if not files:
@@ -114,11 +121,14 @@ def _files_in(folder: Path, formats: Mapping[str, Format]) -> list[Path]:
 def _check_one_source(folder: Path, split: str, files: list[Path]) -> None:
     places = {(file.parent, file.suffix.lower()) for file in files}
     if len(places) > 1:
+        is_one_folder = len({file.parent for file in files}) == 1 and files[0].parent != folder
         raise file_error(
             folder,
-            f"The data folder holds the {split} split twice.",
+            f"The folder of the {split} split holds several kinds of file."
+            if is_one_folder
+            else f"The data folder holds the {split} split twice.",
             because=f"expected one kind of file, got {listed(file.relative_to(folder) for file in files)}",
-            fix=f"remove what is not meant, or name the files: {NAMED}",
+            fix=f"remove what is not meant, or name all that are: {NAMED}; a split may be a list",
         )
 
 

@@ -23,9 +23,9 @@ from scaffold.runtime.samples import BadRow, Origin, Sample
 
 OnBadRow = Literal["error", "skip"]
 BAD_ROWS = "data.rows"
-ROW_ID = " (id "
 MOST_FINDINGS = 20
 MOST_ALIKE = 4
+READING = "while reading"  # begins the note that tells the row in which code of a project failed
 MEND = "mend these lines, or leave them out with data.on_bad_row=skip"
 CHUNK_ROWS = 256
 CHUNK_BYTES = 1 << 20
@@ -35,18 +35,19 @@ class Finding(NamedTuple):
     """What is wrong with one row, and where it stands; `fix` where more than mending the row would help."""
 
     origin: Origin
-    message: str
+    problem: str
     fix: str = ""
+    row_id: object = None
 
     @classmethod
-    def of(cls, problem: BadRow, origin: Origin, row_id: object = None) -> Finding:
-        """Return what was raised for a row, with the row's id, where it has one."""
-        return cls(replace(origin, line=origin.line + problem.below), with_id(problem, row_id), problem.fix)
+    def of(cls, problem: BadRow, origin: Origin) -> Finding:
+        """Return what was raised for a row."""
+        return cls(replace(origin, line=origin.line + problem.below), str(problem), problem.fix, problem.row_id)
 
-
-def with_id(problem: BadRow, row_id: object) -> str:
-    """Return what is wrong with a row, and the row's id, where it has one."""
-    return str(problem) if row_id is None else f"{problem}{ROW_ID}{shown(row_id)})"
+    @property
+    def message(self) -> str:
+        """Return what is wrong with the row, and its id, where it has one."""
+        return self.problem if self.row_id is None else f"{self.problem} (id {shown(self.row_id)})"
 
 
 class Rows(Sequence[Sample]):
@@ -142,20 +143,25 @@ def bad_rows(findings: Sequence[Finding], most: int | None = MOST_FINDINGS) -> D
 
 def lines_of(findings: Sequence[Finding]) -> list[str]:
     """Return a line for each finding; of five or more alike in a file, the first three and how many follow."""
-    counts, seen, lines = Counter(map(_kind, findings)), Counter[tuple[str, str]](), list[str]()
+    return [line for line, _ in folded(findings)]
+
+
+def folded(findings: Sequence[Finding]) -> list[tuple[str, int]]:
+    """Return the lines of `lines_of`, each with the number of findings that it tells."""
+    counts, seen, lines = Counter(map(_kind, findings)), Counter[tuple[str, str]](), list[tuple[str, int]]()
     for finding in findings:
         kind = _kind(finding)
         seen[kind] += 1
         rest = counts[kind] - MOST_ALIKE + 1
         if rest <= 1 or seen[kind] < MOST_ALIKE:
-            lines.append(f"{finding.origin}: {finding.message}")
+            lines.append((f"{finding.origin}: {finding.message}", 1))
         elif seen[kind] == MOST_ALIKE:
-            lines.append(f"{finding.origin.file}: {rest} more like it")
+            lines.append((f"{finding.origin.file}: {rest} more like it", rest))
     return lines
 
 
 def _kind(finding: Finding) -> tuple[str, str]:
-    return finding.origin.file, finding.message.rpartition(ROW_ID)[0] or finding.message
+    return finding.origin.file, finding.problem
 
 
 def stream_rows(
@@ -166,9 +172,9 @@ def stream_rows(
     source: a file, or an open binary stream, which needs a `kind`, the suffix of its format, and a `name` for messages.
     """
     if not isinstance(source, (str, Path)):
-        yield from _stream(source, schema, schema.format_of(f"{name}.{(kind or 'tsv').removeprefix('.')}"), name)
+        yield from _stream(source, schema, schema.format_of(f"{name}.tsv", kind), name)
         return
-    form = schema.format_of(f"{source}.{kind.removeprefix('.')}" if kind else source)
+    form = schema.format_of(source, kind)
     with form.open(Path(source)) as handle:
         yield from _stream(handle, schema, form, str(source))
 
@@ -182,6 +188,9 @@ def _stream(handle: IO[bytes], schema: Schema, form: Format, name: str) -> Itera
             sample = _decoded(row, decode)
         except BadRow as problem:
             yield Finding.of(problem, origin)
+        except Exception as fault:  # of a project's own format
+            fault.add_note(f"{READING} {origin}")
+            raise
         else:
             sample.origin = origin
             yield sample
@@ -265,6 +274,9 @@ class _Table:
                     findings.append(Finding.of(problem, Origin(str(path), row.number)))
                     if len(findings) == most:
                         break
+                except Exception as fault:  # of a project's own format
+                    fault.add_note(f"{READING} {path}:{row.number}")
+                    raise
                 else:
                     self.offsets.append(row.offset)
                     self.sizes.append(len(row.raw))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from scaffold.errors import DivergedError, listed
 from scaffold.runtime.console import say
+from scaffold.runtime.encoders.misfit import warn_of_misfit
 from scaffold.runtime.module import BaseModule
 from scaffold.runtime.training.loggers import CurveLogger, epoch_line
 from scaffold.runtime.training.run import Run
@@ -172,6 +173,7 @@ class RunFiles(pl.Callback):
         """Go on only with the data that the run was started with; this comes before its checkpoint is loaded."""
         if stage == "fit":
             refuse_other_start(self.run, trainer.datamodule)  # type: ignore[attr-defined]
+            warn_of_misfit(pl_module)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the vocabulary, the tokenizer and the manifest."""

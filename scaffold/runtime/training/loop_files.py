@@ -39,7 +39,7 @@ class LoopFiles:
     def save_last(self) -> None:
         """Save all that training needs to go on from here."""
         parts = {name: part.state_dict() for name, part in self._parts.items()}
-        checkpoints.save({**self._state(), "parts": parts}, self.run.last)
+        checkpoints.save({**self._state(), "parts": parts, "seconds": self.run.clock.seconds}, self.run.last)
         self.run.point_latest()
 
     def load_best(self) -> None:
@@ -78,6 +78,7 @@ class LoopFiles:
         position, selection, progress = self.position, self.selection, state["progress"]
         position.go_on(state["epoch"], state["global_step"], progress["done"])
         selection.restore(progress)
+        self.run.clock.go_on(state.get("seconds", 0.0))
         for name, part in self._parts.items():
             part.load_state_dict(state["parts"][name])
         return dict(state["curve"])

@@ -13,6 +13,7 @@ from scaffold.errors import listed
 from scaffold.runtime.batch import Batch
 from scaffold.runtime.console import say
 from scaffold.runtime.data import DataModule
+from scaffold.runtime.encoders.misfit import warn_of_misfit
 from scaffold.runtime.module import BaseModule
 from scaffold.runtime.training.callbacks import diverged, refuse_diverged
 from scaffold.runtime.training.loggers import epoch_line
@@ -41,6 +42,7 @@ class RunRecorder:
         self.selection = Selection(*monitored(run.config, module), run.config.patience)
         self.signals = Signals(say)
         refuse_other_start(run, data, engine)
+        warn_of_misfit(module)
         data.setup("fit")
         self._loader = data.train_dataloader()
         self.position = Position(self.settings, limited(len(self._loader), self.settings.limit_train_batches))
@@ -169,8 +171,9 @@ class RunRecorder:
         found = self.measure("test")
         self._files.curve.log_metrics({"epoch": self.position.epoch, **found}, self.position.step)
         self._files.curve.finalize("success")
-        found |= self.selection.figures
-        return self.run.conclude(found, epochs=self.position.epoch, stopped_early=self.is_stopped_early, data=self.data)
+        return self.run.conclude(
+            found, self.selection, epochs=self.position.epoch, stopped_early=self.is_stopped_early, data=self.data
+        )
 
     def _prepare(self) -> None:
         """Put the model where it is trained, in its precision, and try it on one batch."""

@@ -7,13 +7,12 @@ import json
 import logging
 import math
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import lightning.pytorch as pl
 from hydra.core.hydra_config import HydraConfig
@@ -21,12 +20,19 @@ from hydra.types import RunMode
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where
+from scaffold.errors import ConfigError, EnvironmentFault, RefusedError, Where, nearest
 from scaffold.runtime.config.objects import trust
 from scaffold.runtime.config.run_settings import check_run, typed_overrides
 from scaffold.runtime.config.secrets import hide_environment
+from scaffold.runtime.config.unread import refuse_unread
 from scaffold.runtime.console import print_metrics, say
 from scaffold.runtime.files import write_text
+from scaffold.runtime.training.clock import Clock
+from scaffold.runtime.training.monitor import Selection
+from scaffold.runtime.training.sweep import note
+
+if TYPE_CHECKING:
+    from scaffold.runtime.data import DataModule
 
 FINAL_METRICS = "metrics.json"
 DIGITS = 7  # what a 32-bit float holds
@@ -44,7 +50,7 @@ class Run:
     folder: Path
     config: DictConfig
     resume_from: Path | None = None
-    started: float = 0.0
+    clock: Clock = field(default_factory=Clock)
 
     @classmethod
     def start(cls, config: DictConfig) -> Self:
@@ -55,6 +61,7 @@ class Run:
         """
         trust(config.get("allow") or [])
         hide_environment(OmegaConf.to_container(config, resolve=False))
+        refuse_unread(config, typed_overrides())
         check_run(config)
         run = cls._resumed(config) if config.get("resume") else cls._new(config)
         if _is_first_process():
@@ -72,7 +79,7 @@ class Run:
             raise RefusedError(
                 f"there is no run in {folder}",
                 because=_why_no_run(folder),
-                fix="train first (make train), or name a run folder: RUN=runs/…",
+                fix=_meant(folder) or "train first (make train), or name a run folder, such as runs/latest",
                 where=Where(file=str(folder)),
                 code="refused.no-run",
             )
@@ -148,11 +155,10 @@ class Run:
 
     def finish(self, trainer: pl.Trainer) -> dict[str, float]:
         """Write the final metrics to metrics.json and return them."""
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        found |= trainer.checkpoint_callback.selection.figures  # type: ignore[union-attr]
         is_last = trainer.current_epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps
         return self.conclude(
-            found,
+            {name: float(value) for name, value in trainer.callback_metrics.items()},
+            trainer.checkpoint_callback.selection,  # type: ignore[union-attr]
             epochs=trainer.current_epoch,
             stopped_early=trainer.should_stop and not is_last,
             data=trainer.datamodule,  # type: ignore[attr-defined]
@@ -160,24 +166,32 @@ class Run:
         )
 
     def conclude(
-        self, found: Mapping[str, float], *, epochs: int, stopped_early: bool, data: Any, first: bool = True
+        self,
+        found: Mapping[str, float],
+        selection: Selection,
+        *,
+        epochs: int,
+        stopped_early: bool,
+        data: DataModule,
+        first: bool = True,
     ) -> dict[str, float]:
         """Write the final metrics, with how training and its rows fared, and return them.
 
         first: whether this process is the first of several, which is the one that writes.
         """
         metrics = {
-            **{name: round(value, DIGITS) for name, value in found.items()},
+            **{name: round(value, DIGITS) for name, value in {**found, **selection.figures}.items()},
             "rows/cut": data.cut,
             "rows/skipped": sum(map(len, data.left_out.values())),
             "train/epochs": epochs,
-            "train/seconds": round(time.time() - self.started, 3),
+            "train/seconds": round(self.clock.seconds, 3),
             "train/stopped_early": stopped_early,
         }
         if first:
             self.write_metrics(metrics)
             print_metrics(metrics)
             say(f"the run is in {os.path.relpath(self.folder)}")
+            _end_job(selection, os.path.relpath(self.folder))
         return metrics
 
     def write_metrics(self, metrics: Mapping[str, float], name: str = FINAL_METRICS) -> None:
@@ -192,7 +206,7 @@ class Run:
             folder = _make_folder(Path(config.run_dir).absolute(), timed=_is_timed(config))
             os.environ[RUN_DIR_VARIABLE] = str(folder)
             atexit.register(_discard_unused, folder)
-            return cls(folder, config, started=time.time())
+            return cls(folder, config)
         folder = Path(os.environ.get(RUN_DIR_VARIABLE) or config.run_dir).absolute()
         if RUN_DIR_VARIABLE not in os.environ and _is_timed(config):
             raise ConfigError(
@@ -201,7 +215,7 @@ class Run:
                 fix="give it a name: run_dir=runs/NAME",
                 where=Where(key="run_dir"),
             )
-        return cls(folder, config, started=time.time())
+        return cls(folder, config)
 
     @classmethod
     def _resumed(cls, config: DictConfig) -> Self:
@@ -210,7 +224,7 @@ class Run:
         merged = _with_overrides(run.config, config)
         check_run(merged)
         _refuse_finished(run, merged)
-        return cls(run.folder, merged, resume_from=checkpoint, started=time.time())
+        return cls(run.folder, merged, resume_from=checkpoint)
 
 
 @cache
@@ -227,12 +241,30 @@ def _why_no_run(folder: Path) -> str:
     return "the folder does not exist"
 
 
+def _meant(folder: Path) -> str:
+    """Return which run was probably meant: the one of that name in `runs/`, or one with a name like it beside it."""
+    near = nearest(folder.name, (path.parent.name for path in folder.parent.glob("*/config.yaml")))
+    places = [Path("runs") / folder, *([folder.parent / near] if near else [])]
+    found = next((place for place in places if (place / "config.yaml").is_file()), None)
+    return f"did you mean {found}?" if found else ""
+
+
 def _begin_job() -> None:
     """Say which job of a sweep begins, and remove Hydra's own file on it, which keeps all that was typed."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if _is_in_sweep():
         job, folder = HydraConfig.get().job, HydraConfig.get().sweep.dir
         say(f"job {job.num + 1}: {job.override_dirname}")
         Path(folder, "multirun.yaml").unlink(missing_ok=True)
+
+
+def _end_job(selection: Selection, folder: str) -> None:
+    """Note the result of a job of a sweep, for the table at its end."""
+    if _is_in_sweep():
+        note(HydraConfig.get().job.override_dirname, selection, folder)
+
+
+def _is_in_sweep() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _discard_unused(folder: Path) -> None:

@@ -36,14 +36,16 @@ class Checkpoints(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
         self.run, self.selection = run, selection
+        self.seconds: float | None = None  # in last.ckpt only, so that the best ones of equal runs are equal
         self.signals = Signals(say)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best score; the files are where the run folder is."""
-        return {"monitor": self.monitor, "best_model_score": self.best_model_score}
+        """Return the best score, and how long training has taken; the files are where the run folder is."""
+        return {"monitor": self.monitor, "best_model_score": self.best_model_score, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the best score so far."""
+        """Go on from the best score so far, and from the time that it took."""
+        self.run.clock.go_on(state_dict.get("seconds") or 0.0)
         self.monitor, score = state_dict["monitor"], state_dict["best_model_score"]
         if score is not None:
             self.best_model_path = self.kth_best_model_path = self.format_checkpoint_name({})
@@ -101,7 +103,9 @@ class Checkpoints(ModelCheckpoint):
         return current is not None and self.selection.is_latest
 
     def _save_last(self, trainer: pl.Trainer) -> None:
+        self.seconds = self.run.clock.seconds
         trainer.save_checkpoint(self.run.last, weights_only=False)
+        self.seconds = None
         if trainer.is_global_zero:
             self.run.point_latest()
 

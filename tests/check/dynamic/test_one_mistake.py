@@ -118,6 +118,31 @@ def test_a_stub_is_no_crash_besides(tmp_path, monkeypatch, method):
     assert "the model does not run: see stub" in {item.reason for item in report.not_checked}
 
 
+def test_a_crash_beside_a_stub_of_the_same_name_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stub = "class Other(Model):\n    def forward(self, input_ids):\n        raise NotImplementedError('must score')\n"
+    source = changed(CLASSIFIER, ("self.head(pooled)", "self.head(pooled.T)")) + f"\n\n{stub}"
+    (tmp_path / "model.py").write_text(source, encoding="utf-8")
+    report = check_path("model.py:Model", task="sequence")
+    assert [(found.rule, found.line) for found in report.ordered()] == [
+        ("crash", line_of(tmp_path / "model.py", "self.head(pooled.T)")),
+        ("stub", line_of(tmp_path / "model.py", "def forward(self, input_ids):")),
+    ]
+
+
+def test_a_project_is_checked_alike_from_another_folder_with_paths_as_they_are_typed_there(project_of, monkeypatch):
+    path = project_of("sequence-classifier") / "mymodel" / "model.py"
+    edit(path, RETURN, "        raise NotImplementedError('must score')")
+    [inside] = check_path(".").errors
+    monkeypatch.chdir(path.parents[2])
+    [outside] = check_path("mymodel").errors
+    assert (inside.rule, inside.file) == ("stub", "mymodel/model.py")
+    assert (outside.rule, outside.file, outside.line) == ("stub", "mymodel/mymodel/model.py", inside.line)
+    edit(path, "raise NotImplementedError('must score')", "return self.classify(self.head(hidden.T), labels)")
+    [crash] = check_path("mymodel").errors
+    assert (crash.rule, crash.file) == ("crash", "mymodel/mymodel/model.py")
+
+
 def test_a_value_that_is_missing_is_no_crash_besides(project_of):
     folder = project_of("sequence-classifier")
     edit(folder / "conf" / "model" / "mymodel.yaml", "dropout: 0.3", "dropout: ???")

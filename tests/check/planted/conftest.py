@@ -118,20 +118,35 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., C
 
 
 @pytest.fixture(scope="session")
-def sound_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a generated project with a few rows of data, once."""
-    spec = build(catalog.find("sequence-classifier"), "mymodel", {}, runtime_requirement="scaffold-ml[runtime]")
-    folder = create(spec, tmp_path_factory.mktemp("sound") / "mymodel", git=False).path
-    for path in (folder / "data").iterdir():
-        rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(rows[:40]), encoding="utf-8")
-    return folder
+def sound_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Write a template's project with a few rows of data, once."""
+    made: dict[str, Path] = {}
+
+    def write(template: str) -> Path:
+        if template not in made:
+            spec = build(catalog.find(template), "mymodel", {}, runtime_requirement="scaffold-ml[runtime]")
+            made[template] = create(spec, tmp_path_factory.mktemp("sound") / "mymodel", git=False).path
+            for path in (made[template] / "data").iterdir():
+                rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                path.write_text("".join(rows[:40]), encoding="utf-8")
+        return made[template]
+
+    return write
 
 
 @pytest.fixture
-def project(sound_project: Path, tmp_path: Path, opened: Callable[[Path], Path]) -> Path:
+def project(
+    sound_project: Callable[[str], Path], tmp_path: Path, opened: Callable[[Path], Path], template: str
+) -> Path:
     """Copy the generated project, and enter it."""
-    return opened(Path(shutil.copytree(sound_project, tmp_path / "mymodel")))
+    return opened(Path(shutil.copytree(sound_project(template), tmp_path / "mymodel")))
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest) -> str:
+    """Name the template that a bug is planted in, by default the simplest."""
+    plant = request.getfixturevalue("project_plant") if "project_plant" in request.fixturenames else {}
+    return str(plant.get("template", "sequence-classifier"))
 
 
 @pytest.fixture

@@ -275,6 +275,7 @@ def test_the_hooks_that_may_be_meant_exist():
         ("self.dropout = nn.Dropout()", "input_ids = self.droput(input_ids)", ["droput"]),
         ("self.dropout = nn.Dropout()", "input_ids = self.drop_out(input_ids)", ["drop_out"]),
         ("self.norm = nn.LayerNorm(8)", "input_ids = self.nrom(input_ids)", ["nrom"]),
+        ("self.W = nn.Linear(8, 8)", "input_ids = self.w(input_ids)", ["w"]),
         ("self.dropout = nn.Dropout()", "input_ids = self.dropout(input_ids)", []),
         ("self.train_ing = 1", "input_ids = self.training", []),
         ("setattr(self, 'dropouts', 1)\nself.dropout = 1", "input_ids = self.dropouts", []),

@@ -37,6 +37,23 @@ def test_what_is_wrong_in_an_experiment_stands_at_its_line(experiment):
     assert all(one.message.endswith(", with experiment=own") for one in found)
 
 
+def test_a_key_that_nothing_reads_is_found_in_every_file(experiment):
+    project = experiment("# @package _global_\noptm:\n  warmup: 0.1\nseeed: 1\n")
+    path = project / "conf" / "train.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("patience:", "patince:"), encoding="utf-8")
+    found = {(one.file, one.line, one.fix) for one in check_path(project, static=True).findings}
+    assert {place for place in found if "experiment" in place[0]} == {
+        ("conf/experiment/own.yaml", 2, "did you mean optim?"),
+        ("conf/experiment/own.yaml", 4, "did you mean seed?"),
+    }
+    assert [fix for file, _, fix in found if file == "conf/train.yaml"] == ["did you mean patience?"]
+
+
+def test_a_key_that_something_refers_to_is_no_mistake(experiment):
+    text = "# @package _global_\nsize: 8\nbackbone:\n  hidden_size: ${size}\n"
+    assert check_path(experiment(text), static=True).findings == ()
+
+
 def test_an_experiment_in_a_folder_has_the_folder_in_its_name(experiment):
     found = check_path(experiment(BROKEN, "first/own"), static=True).findings
     assert {one.file for one in found} == {"conf/experiment/first/own.yaml"}
