@@ -93,9 +93,9 @@ def _key_error(error: ConfigAttributeError | ConfigKeyError) -> ConfigError:
     names = [str(name) for name in parent if name != "hydra"] if OmegaConf.is_dict(parent) else []
     near = nearest(error.key, names if "." in key else [*names, EXPERIMENT])  # a group that is no section
     path = f"{key.removesuffix(str(error.key))}{near}"
-    own = f"write +{key}=… to add it" + (
-        "" if "." in key else f", if it is your own and something refers to ${{{key}}}"
-    )
+    own = f"write +{key}=… to add it"
+    if "." not in key:
+        own += f", if it is your own and something refers to ${{{key}}}"
     return ConfigError(
         f"the config has no key {shown(key)}",
         because=f"there are {listed(names, 20)}" if names else _first_line(error),

@@ -173,7 +173,8 @@ class RunFiles(pl.Callback):
         """Go on only with the data that the run was started with; this comes before its checkpoint is loaded."""
         if stage == "fit":
             refuse_other_start(self.run, trainer.datamodule)  # type: ignore[attr-defined]
-            warn_of_misfit(pl_module)
+            if trainer.is_global_zero:
+                warn_of_misfit(pl_module)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the vocabulary, the tokenizer and the manifest."""
