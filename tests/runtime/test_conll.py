@@ -7,6 +7,7 @@ import pytest
 
 from scaffold.errors import ConfigError, DataError
 from scaffold.runtime.reading.formats import FORMATS, Format, Schema, register_format
+from scaffold.runtime.reading.lines import Line
 from scaffold.runtime.reading.readers import find_splits
 from scaffold.runtime.reading.rows import Finding, read_rows, stream_rows
 from scaffold.runtime.samples import BadRow, Sample
@@ -125,6 +126,34 @@ def test_a_row_that_cannot_be_read_is_named_with_its_line(read, text, options, l
     with pytest.raises(DataError) as found:
         read(text, **options)
     assert (found.value.where.line, found.value.because) == (line, message)
+
+
+def test_a_format_that_is_named_reads_files_of_any_name(tmp_path):
+    for name in ("train.bio", "dev", ".hidden", "test.csv"):
+        (tmp_path / name).write_text("a O\n\nb B-x\n", encoding="utf-8")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "1.txt").write_text("c O\n", encoding="utf-8")
+    (tmp_path / "more" / ".DS_Store").write_bytes(b"\0")
+    found = find_splits(tmp_path, kind="conll")
+    assert {split: [file.name for file in files] for split, files in found.items()} == {
+        "train": ["train.bio"],
+        "validation": ["dev"],
+        "test": ["test.csv"],
+    }
+    assert find_splits({"train": tmp_path / "more"}, kind="conll") == {"train": [tmp_path / "more" / "1.txt"]}
+    assert pairs(read_rows(found["test"], Schema(Tagged, kind="conll"))) == [(["a"], ["O"]), (["b"], ["B-x"])]
+    assert [
+        row.tokens for row in stream_rows(found["test"][0], Schema(Tagged, carry=True, kind="csv"), kind="conll")
+    ] == [
+        ["a"],
+        ["b"],
+    ]
+
+
+def test_lines_that_are_joined_are_faulty_where_one_of_them_is():
+    first, second = Line(3, 20, b"a O\n"), Line(4, 24, b"b O\n")
+    assert Line.joined([first, second]) == Line(3, 20, b"a O\nb O\n")
+    assert Line.joined([first, second._replace(fault="too long")]) == Line(3, 20, b"", "too long")
 
 
 def test_a_byte_that_is_no_text_names_the_row(tmp_path):

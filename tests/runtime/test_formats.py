@@ -463,6 +463,10 @@ def test_an_unknown_kind_of_file_names_the_known_ones(name, hint):
         format_of(name)
     assert caught.value.fix == "unpack, convert or rename the file"
     with pytest.raises(DataError) as caught:
+        Schema(Text).format_of(name)
+    fix = "unpack, convert or rename the file, or name the format of all files, such as data.format=conll"
+    assert caught.value.fix == fix
+    with pytest.raises(DataError) as caught:
         Schema(Text, carry=True).format_of(name)
     assert caught.value.fix == 'name its format: make predict … ARGS="--format tsv"'
     assert hint in caught.value.because

@@ -33,9 +33,7 @@ def find_splits(
     format knows splits in it; so is a folder without such files where the rows' own formats read folders. kind: the
     suffix of the format in which all files are read, whatever their own.
     """
-    formats: Mapping[str, Format] = FORMATS | dict(own or {})
-    if kind:
-        formats = _Always(named_format(kind, formats))
+    formats = _formats(own, kind)
     if isinstance(path, Mapping):
         return _named_splits(path, formats)
     folder = Path(path)
@@ -45,11 +43,7 @@ def find_splits(
         form = formats.get(folder.suffix.lower())
         splits = form.splits(folder) if form else ()
         return {split: [folder] for split in splits or (WHOLE,)}
-    found: dict[str, list[Path]] = {}
-    for entry in sorted(folder.iterdir(), key=_natural):
-        match = PART.fullmatch(entry.name if entry.is_dir() else entry.stem)
-        if match and (entry.is_dir() or entry.suffix.lower() in formats):
-            found.setdefault(NAMES[match[1]], []).extend(_files_in(entry, formats) if entry.is_dir() else [entry])
+    found = _splits_in(folder, formats)
     if not found and FOLDER in formats:
         return {WHOLE: [folder]}
     if not found:
@@ -62,6 +56,21 @@ def find_splits(
     for split, files in found.items():
         _check_one_source(folder, split, files)
     return {split: found[split] for split in dict.fromkeys(NAMES.values()) if split in found}
+
+
+def _splits_in(folder: Path, formats: Mapping[str, Format]) -> dict[str, list[Path]]:
+    """Return the files of each split that has some, in the order of their names."""
+    found: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir(), key=_natural):
+        match = PART.fullmatch(entry.name if entry.is_dir() else entry.stem)
+        if match and (entry.is_dir() or entry.suffix.lower() in formats):
+            found.setdefault(NAMES[match[1]], []).extend(_files_in(entry, formats) if entry.is_dir() else [entry])
+    return found
+
+
+def _formats(own: Mapping[str, Format] | None, kind: str | None) -> Mapping[str, Format]:
+    formats = FORMATS | dict(own or {})
+    return _Always(named_format(kind, formats)) if kind else formats
 
 
 class _Always(dict[str, Format]):
