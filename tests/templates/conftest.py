@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import string
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scaffold.project import catalog
+from scaffold.project import catalog, record
 from scaffold.project.create import create
 from scaffold.project.spec import build
 
@@ -24,6 +26,19 @@ def new(tmp_path: Path) -> Callable[..., Path]:
     def write(template: str, name: str = "mymodel", answers: dict[str, object] | None = None, **options: bool) -> Path:
         spec = build(catalog.find(template), name, answers or {}, runtime_requirement=RANGE, **options)
         return create(spec, tmp_path / name, git=False).path
+
+    return write
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Callable[[Path], Path]:
+    """Write the files of a stored project, as `scaffold new` wrote them, and return their folder."""
+
+    def write(stored: Path) -> Path:
+        project = Path(shutil.copytree(stored, tmp_path / "unpacked"))
+        with zipfile.ZipFile(stored / record.BASE) as base:
+            base.extractall(project)
+        return project
 
     return write
 

@@ -1,4 +1,4 @@
-"""What templates write, as it was last agreed on.
+"""What templates write, as it was last agreed on; a stored project is its record and its base.
 
 `SCAFFOLD_UPDATE_GOLDEN=1 pytest tests/templates/test_golden.py` renews it, and the stored project of this version.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -51,21 +50,17 @@ def test_this_version_has_stored_a_project_of_the_template(new, template):
     stored = STORED / scaffold.__version__ / template
     if UPDATE:
         shutil.rmtree(stored, ignore_errors=True)
-        shutil.copytree(new(template), stored)
+        shutil.copytree(new(template) / record.FOLDER, stored / record.FOLDER)
     assert record.read(stored).template == template
 
 
 @pytest.mark.parametrize(
     "project", sorted(path.parents[1] for path in STORED.glob(f"*/*/{record.RECORD}")), ids=stored_name
 )
-def test_a_stored_project_is_as_its_version_wrote_it(project):
-    known = record.read(project)
+def test_a_stored_project_is_as_its_version_wrote_it(project, unpacked):
+    known, files = record.read(project), unpacked(project)
     assert known.runtime_version == project.parent.name
     assert {path: file.blob for path, file in known.files.items()} == {
-        path: record.blob_id(project / path) for path in record.project_files(project)
+        path: record.blob_id(files / path) for path in record.project_files(files)
     }
-    with zipfile.ZipFile(project / record.BASE) as base:
-        assert {name: base.read(name) for name in base.namelist()} == {
-            path: (project / path).read_bytes() for path in known.files
-        }
-    assert "file://" not in (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert "file://" not in (files / "pyproject.toml").read_text(encoding="utf-8")

@@ -23,18 +23,18 @@ def git(project: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def old(tmp_path, monkeypatch):
-    """Copy a stored project and commit it; today's runtime is that of a released version, too."""
+def old(unpacked, monkeypatch):
+    """Unpack a stored project and commit it; today's runtime is that of a released version, too."""
     monkeypatch.setattr(requirement, "installed_from", lambda: "")
 
-    def copy(stored: Path) -> Path:
-        project = shutil.copytree(stored, tmp_path / "old")
+    def commit(stored: Path) -> Path:
+        project = unpacked(stored)
         git(project, "init", "--quiet")
         git(project, "add", "--all", "--force")
         git(project, "commit", "--quiet", "--message=start")
         return project
 
-    return copy
+    return commit
 
 
 def contents(project: Path) -> dict[str, bytes]:
