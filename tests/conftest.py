@@ -21,7 +21,6 @@ for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
 # whoever runs the tests in the background has it ignored, and so would the processes that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).parents[1]
-collect_ignore = ["fixtures"]  # stored projects bring their own tests
 
 SMALL = {
     "_base/template.yml": """
