@@ -34,7 +34,7 @@ class Learning:
     """How learning a handful of rows by heart went at the best learning rate.
 
     first, last: the loss at the start and the end. right: the share of targets that the outputs predict at the end.
-    goal: the share of the first loss to reach. model: the one that learnt them.
+    goal: the share of the first loss to reach. model: the one that learnt them, of a generator, which is to write them.
     """
 
     first: float
@@ -126,6 +126,7 @@ def learn_well(bench: Bench, rate: float) -> Learning:
 
 def _learn(bench: Bench, rate: float, goal: float = HALF) -> Learning:
     model, batch, started = bench.fresh(), bench.batch, time.monotonic()
+    kept = model if bench.contract.family == "generation" else None  # nothing else asks for its weights
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=rate, weight_decay=0.0)
     first, _ = _look(bench, model)
     for step in range(1, STEPS + 1):
@@ -135,7 +136,7 @@ def _learn(bench: Bench, rate: float, goal: float = HALF) -> Learning:
         if step % LOOK_EVERY:
             continue
         last, right = _look(bench, model)
-        found = Learning(first, last, right, step, time.monotonic() - started, rate, goal, model)
+        found = Learning(first, last, right, step, time.monotonic() - started, rate, goal, kept)
         if found.learnt or found.out_of_time or not math.isfinite(last):
             break
     return found

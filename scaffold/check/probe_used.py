@@ -12,15 +12,18 @@ from torch.overrides import TorchFunctionMode
 
 from scaffold.check.probe_call import call, seeded
 from scaffold.check.probe_predict import predicted
+from scaffold.check.probe_rows import ROWS
 from scaffold.check.probe_stir import as_model, stir
 from scaffold.runtime.contracts import entry
 
 if TYPE_CHECKING:
     from scaffold.check.probe import Probe
 
+READ = {"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__index__", "__bool__"}  # values, no tensors
+
 
 class Uses(TorchFunctionMode):
-    """Notes which tensors functions of PyTorch make others of; to be asked for its shape or device is no use."""
+    """Notes which tensors others are made of, or numbers; to be asked for its shape or device is no use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,17 +34,17 @@ class Uses(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if any(True for _ in _tensors(result)):
+        if getattr(func, "__name__", "") in READ or any(True for _ in _tensors(result)):
             self.seen.update(map(id, _tensors([*args, *kwargs.values()])))
         return result
 
 
 def left_out(probe: Probe) -> list[str] | None:
-    """Return the outermost parts that scores depend on and the prediction of a row does not.
+    """Return the outermost parts that scores depend on and the predictions of the same rows do not.
 
     None where that is all of the model, so that another one predicts, such as an average of this one, and where it is
     compiled, which nothing can watch. A part of a list or a dict is not among them: something may choose which of these
-    it goes through.
+    it goes through. Nor is a lone number, such as a temperature: it need not change which label is likeliest.
     """
     if any(isinstance(part, torch.jit.ScriptModule) or hasattr(part, "_orig_mod") for part in probe.model.modules()):
         return None
@@ -53,9 +56,10 @@ def left_out(probe: Probe) -> list[str] | None:
 
 
 def _scoring(probe: Probe) -> set[str]:
-    """Return the parameters that the scores of `forward` depend on."""
+    """Return the parameters of more than one number that the scores of `forward` depend on."""
     model = probe.fresh_stirred()
-    named = {name: one.requires_grad_() for name, one in model.named_parameters() if one.is_floating_point()}
+    several = [(name, one) for name, one in model.named_parameters() if one.is_floating_point() and one.numel() > 1]
+    named = {name: one.requires_grad_() for name, one in several}
     output = call(model, as_model(probe.unlabelled, model), grad=True).get()
     scores = [entry(output, name) for name in probe.contract.outputs]
     with seeded():
@@ -67,11 +71,11 @@ def _scoring(probe: Probe) -> set[str]:
 
 
 def _predicting(probe: Probe) -> set[str]:
-    """Return the parameters that the prediction of a row is made of."""
-    sample, model = probe.rows.samples(range(1)), stir(probe.fresh())  # type: ignore[attr-defined]
+    """Return the parameters that the predictions of the rows that were scored are made of."""
+    samples, model = probe.rows.samples(range(ROWS)), stir(probe.fresh())  # type: ignore[attr-defined]
     named = dict(model.named_parameters())  # before anything runs that might put its parts elsewhere
     with Uses() as uses:
-        predicted(probe, sample, "predicting one row", model).get()
+        predicted(probe, samples, f"predicting {len(samples)} rows", model).get()
     return {name for name, parameter in named.items() if id(parameter) in uses.seen}
 
 

@@ -33,10 +33,11 @@ def begins_otherwise(probe: Probe) -> bool:
     known = _begun_by_scores(probe, model) if model is not None and "labels" in probe.batch else []
     if model is None or len(known) < ENOUGH:
         return False
-    written = _written(probe, model, SEED)
+    writer = _greedy(probe.like(model))
+    written = _written(probe, writer, SEED)
     if written is None or any(_is_begun(probe.batch["labels"][row].tolist(), written[row].tolist()) for row in known):
         return False
-    again = _written(probe, model, SEED + 1)
+    again = _written(probe, writer, SEED + 1)
     return again is not None and torch.equal(written, again)
 
 
@@ -56,7 +57,7 @@ def _written(probe: Probe, model: nn.Module, seed: int) -> Tensor | None:
 
     def write() -> Any:
         with torch.no_grad():
-            return _greedy(model).eval().infer(batch)  # type: ignore[operator]
+            return model.eval().infer(batch)  # type: ignore[operator]
 
     found = entry(attempt("infer", write, seed).get(), "sequences")
     if not isinstance(found, Tensor) or found.dim() != 2 or len(found) % ROWS:

@@ -48,8 +48,10 @@ def find_project(folder: Path) -> Path:
 
 
 def preview(project: Path, given: Mapping[str, object]) -> Update:
-    """Return what an update would do."""
+    """Return what an update would do; RefusedError where the last one is not over."""
     worktree = Worktree(project)
+    if journal := worktree.under_way():
+        refuse_unfinished(journal)
     head, before = worktree.head(), record.read(project)
     spec = renewed(before, given)
     if not is_due(before, spec):

@@ -103,7 +103,7 @@ class _Details(pl.Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ARG002
         """Ask the metrics before they are reset."""
         for metric in pl_module.stage_metrics["test"].values():
-            details = metric.details() if hasattr(metric, "details") else {}
+            details = metric.details() if metric.update_called and hasattr(metric, "details") else {}
             pl_module.log_dict({f"test/{name}": value for name, value in details.items()})
 
 

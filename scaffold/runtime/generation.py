@@ -233,10 +233,11 @@ def _with_longest(settings: Mapping[str, Any], begun: int) -> dict[str, Any]:
 
 def _ended(sequences: Tensor, tokenizer: Any) -> list[list[int]]:
     """Return the ids of each text up to its end; what a decoder begins with is no end, though it be the same token."""
-    end, special = _end_of(tokenizer), set(tokenizer.all_special_ids)
+    end, padding = _end_of(tokenizer), tokenizer.pad_token_id
     found = []
     for ids in sequences.tolist():
-        begun = int(ids[:1] == [end] and not special.isdisjoint(ids[1:2]))  # as a BART does: </s> <s> …
+        # as a BART does, </s> <s> … or </s> …; an empty text has nothing but padding behind its end
+        begun = int(ids[:1] == [end] and (end in ids[1:] or ids[1:2] not in ([], [padding])))
         found.append(ids[: ids.index(end, begun)] if end in ids[begun:] else ids)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
@@ -22,6 +23,8 @@ def update_each(metrics: MetricCollection | Mapping[str, Metric], *values: Any) 
     for name, metric in metrics.items():
         try:
             metric.update(*values)
+        except (torch.OutOfMemoryError, NotImplementedError):  # RuntimeErrors that say enough themselves
+            raise
         except UNFIT as problem:
             raise ModelError(
                 f"the metric {name} cannot be updated",

@@ -126,12 +126,12 @@ def _construct(
 
 
 def _names_taken(cls: type[Any]) -> set[str]:
-    """Return what a constructor takes by name; one with `**kwargs` takes what those of its bases do."""
+    """Return what a constructor takes by name; one with `**kwargs` takes what those of its bases cannot do without."""
     names: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):
             parameters = parameters_of(vars(base)["__init__"])
-            names.update(parameters)
+            names.update(name for name, one in parameters.items() if base is cls or one.default is one.empty)
             if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
                 break
     return names

@@ -27,6 +27,7 @@ AS_BIOES = {"L": "E", "U": "S"}
 # the prefixes of a whole span, in terms of BIOES
 WHOLE = {"BIO": re.compile("BI*"), "BIOES": re.compile("BI*E|S"), "BILOU": re.compile("BI*E|S")}
 MOST_PLACES = 5
+FEW = 10  # one label of so many
 
 
 class Span(NamedTuple):
@@ -165,8 +166,20 @@ class TagCensus:
         broken = [(before, after) for before, after in self._first if not _may_follow(before, after, scheme)]
         return sum(self._pairs[pair] for pair in broken), [self._first[pair] for pair in broken]
 
+    def strays(self) -> list[str]:
+        """Return the few labels without which all others would be tags of spans."""
+        typed = {label for label in self.counts if label == OUTSIDE or ((match := TAG.fullmatch(label)) and match[2])}
+        strays = sorted(self.counts.keys() - typed)
+        are_few = sum(self.counts[label] for label in strays) * FEW < self.counts.total()
+        return strays if are_few and scheme_of(typed) in SCHEMES else []
+
     def warning(self, scheme: str) -> str:
-        """Say where the training rows break a scheme; nothing where they keep it."""
+        """Say where the training rows break a scheme, or have none for a few labels; nothing where they keep it."""
+        if scheme not in SCHEMES and (strays := self.strays()):
+            return (
+                f"train: {listed(map(shown, strays))} {'is no tag' if len(strays) == 1 else 'are no tags'} of spans, "
+                "so labels are measured one by one, and no spans; mend the rows, or set task.scheme=none"
+            )
         count, places = self.breaches(scheme)
         if not count:
             return ""

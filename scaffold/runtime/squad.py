@@ -147,9 +147,10 @@ class SquadJson(Format):
             ) from None
         unfolded = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads the rows closes it
         lines = chain(_lines(text, len(rows)), repeat(1))
-        first: dict[Any, tuple[int, dict[str, Any]]] = {}  # the line and row that an id first stands for
+        first: dict[str | None, tuple[int, dict[str, Any]]] = {}  # the line and row that an id first stands for
         for line, row in zip(lines, rows, strict=False):
-            before, same = first.setdefault(str(row["id"]), (line, row))
+            key = None if row["id"] is None else str(row["id"])  # a question may be called "None"
+            before, same = first.setdefault(key, (line, row))
             twice = {TWICE: before} if row["id"] is not None and row != same else {}
             unfolded.write(f"{line}\t{json.dumps(row | twice, ensure_ascii=False)}\n".encode())
         unfolded.seek(0)

@@ -65,7 +65,7 @@ class TagTask(TextTask):
         known = vocabulary or census.vocabulary()
         scheme = choose_scheme(options.scheme, known.elements("labels"))
         vocabulary = vocabulary or Vocabulary({"labels": closed(known.elements("labels"), scheme)})
-        if warning := census.warning(scheme):
+        if options.scheme != "none" and (warning := census.warning(scheme)):
             log.warning(warning)
         return Context(options, vocabulary, processor, {"num_labels": vocabulary.size("labels"), "scheme": scheme})
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from omegaconf import OmegaConf
+
+from scaffold.runtime.config.places import Places
+from scaffold.runtime.config.unread import unread_keys
 
 # an override, the key that is named, and what is said of it
 REFUSED = {
@@ -104,6 +108,26 @@ def test_a_key_of_the_person_s_own_may_be_read_by_code_or_by_a_file_that_is_not_
     assert project.train("experiment=wide", "trainer.max_epochs=1", run="runs/two").code == 0
 
 
+@pytest.mark.parametrize("code", ["hp = cfg\nhp.mine\n", "print(settings.mine)\n", "cfg['mine']\n", 'get("mine")\n'])
+def test_a_key_of_the_person_s_own_may_be_read_under_any_name_in_any_module(tmp_path, code):
+    config = OmegaConf.create({"mine": 1, "model": {"dropout": 0.1}})
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "tool.py").write_text(code, encoding="utf-8")
+    assert [error.because for error in unread_keys(config, folder=tmp_path)] == [
+        "it is no setting, and neither ${mine} in conf/ nor the project's code names it"
+    ]
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "report.py").write_text(code, encoding="utf-8")
+    assert unread_keys(config, folder=tmp_path) == []
+
+
+def test_a_key_of_a_section_is_not_read_by_an_attribute_of_the_model(tmp_path):
+    (tmp_path / "model.py").write_text("self.dropout = nn.Dropout(dropout)\n", encoding="utf-8")
+    config = OmegaConf.create({"dropout": 1, "model": {"dropout": 0.1}})
+    [error] = unread_keys(config, folder=tmp_path)
+    assert error.fix == "did you mean model.dropout?"
+
+
 # what a misspelt key of conf/train.yaml or of an experiment was probably meant to be
 MISSPELT = {"optm": "optim", "batch_size": "data.batch_size", "seeed": "seed", "patince": "patience", "noise": ""}
 
@@ -143,6 +167,29 @@ def test_a_value_that_cannot_be_is_told_with_the_line_that_sets_it(project):
     project.experiment("mine", "# @package _global_\noptim:\n  optimizer:\n    lr: slow\n")
     ended = project.train("experiment=mine", run="runs/two")
     assert "got 'slow' [optim.optimizer.lr in conf/experiment/mine.yaml:4]\n" in ended.err
+
+
+def test_a_wrong_value_of_a_file_that_the_command_line_chooses_is_told_with_its_line(project):
+    (project.folder / "conf/trainer/other.yaml").write_text(
+        "max_epochs: 2\naccelerator: cpu\ngradient_clip_val: -1\n", encoding="utf-8"
+    )
+    assert " [trainer.gradient_clip_val in conf/trainer/other.yaml:3]\n" in project.train("trainer=other").err
+
+
+def test_a_sweep_over_files_blames_none_of_them(project):
+    project.experiment("bad", "# @package _global_\ntrainer:\n  gradient_clip_val: -1\n")
+    ended = project.train("-m", "experiment=bad,smoke", run=None)
+    assert ended.code == 2
+    assert " [trainer.gradient_clip_val]\n" in ended.err
+
+
+def test_a_file_that_is_not_chosen_is_not_blamed(tmp_path):
+    (tmp_path / "optim").mkdir()
+    for name, text in {"mine": "defaults: [base]\n", "base": "lr: 1\n", "other": "warmup: 2\n"}.items():
+        (tmp_path / "optim" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    places = Places(tmp_path, {"optim": "mine"})
+    assert places.of("optim.lr") == (tmp_path / "optim" / "base.yaml", 1)
+    assert places.of("optim.warmup") is None
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "trainer.max_epochs=abc", "patience=0", "trainer.max_epoch=3"])

@@ -172,6 +172,14 @@ def test_rows_that_are_read_more_than_once_are_told(project):
     assert "more than once" not in ended.err
 
 
+def test_rows_that_are_read_more_than_once_are_told_whatever_the_suffix_of_their_files(project):
+    project.rows(train_txt=SOUND, validation_tsv=SOUND + SOUND.splitlines()[0] + "\n", test_txt=SOUND)
+    files = "data.path={train: rows/train.txt, validation: rows/validation.tsv, test: rows/test.txt}"
+    ended = project.train(files, "data.format=tsv")
+    assert ended.code == 0
+    assert "the same rows are read more than once, as train: rows/train.txt, test: rows/test.txt\n" in ended.err
+
+
 def test_the_vocabulary_of_an_earlier_run_is_used_again(project):
     assert project.train(project.rows(train_tsv=SOUND + "why\task\n")).code == 0
     ended = project.train(project.rows(), "data.vocabulary=runs/one", run="runs/two")

@@ -200,6 +200,17 @@ def test_a_changed_data_file_is_refused_and_named(project):
     assert ended.err.startswith("error: the data have changed since the run was started [data/train.tsv]\n")
 
 
+def test_code_that_makes_another_tokenizer_is_refused(project):
+    assert project.train(project.trouble("SIGTERM", 9)).code == 143
+    before = (project.run() / "tokenizer" / "tokenizer.json").read_bytes()
+    with (project.folder / "mymodel" / "model.py").open("a", encoding="utf-8") as code:
+        code.write("\n\nMymodel.texts = classmethod(lambda cls, sample: [sample.sequence.upper()])\n")
+    ended = project.resume()
+    assert ended.code == 3
+    assert ended.err.startswith("error: the run cannot go on with another tokenizer/tokenizer.json [")
+    assert (project.run() / "tokenizer" / "tokenizer.json").read_bytes() == before
+
+
 def test_data_in_another_place_are_the_same(project):
     assert project.train(project.trouble("SIGTERM", 9)).code == 143
     shutil.move(project.folder / "data", project.folder / "elsewhere")

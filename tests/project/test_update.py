@@ -303,8 +303,9 @@ def test_abort_brings_everything_back(written, scaffold):
     before = state()
     assert scaffold("update", "mymodel").code == 0
     assert (project / "extra/new.txt").exists()
-    refused = scaffold("update", "mymodel")
-    assert (refused.code, "error: the last update is not committed yet" in refused.err) == (3, True)
+    for arguments in ((), ("--check",), ("--dry-run",)):
+        refused = scaffold("update", "mymodel", *arguments)
+        assert (refused.code, "error: the last update is not committed yet" in refused.err) == (3, True)
     ended = scaffold("update", "mymodel", "--abort")
     assert (ended.code, ended.out) == (0, "Took the update back: 5 files are as they were committed.\n")
     assert state() == before

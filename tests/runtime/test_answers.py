@@ -425,6 +425,11 @@ def test_an_id_of_two_questions_is_named_with_the_line_of_the_first(squad_file):
     assert found.value.fix == "give every question an id of its own, or leave ids out"
 
 
+def test_a_question_without_an_id_is_not_mixed_up_with_one_that_is_called_none(squad_file):
+    rows = read_rows([squad_file(squad(OPEN | {"id": None}, CLOSE | {"id": "None"}))], SCHEMA)
+    assert [row.question for row in rows] == [OPEN["question"], CLOSE["question"]]
+
+
 def test_questions_that_are_only_asked_need_no_answers_and_no_ids_of_their_own(squad_file):
     asked = {"id": "q1", "question": "When does it open?"}
     path = squad_file(squad(asked, asked | {"question": "Who bakes?"}, NONE | {"answers": OPEN["answers"]}))

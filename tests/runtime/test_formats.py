@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from scaffold.errors import ConfigError, DataError
-from scaffold.runtime.reading.formats import FORMATS, Schema, Tsv, format_of, register_format
+from scaffold.runtime.reading.formats import FORMATS, Format, Schema, Tsv, format_of, register_format
 from scaffold.runtime.reading.rows import read_rows
 from scaffold.runtime.samples import Sample
 
@@ -481,3 +481,19 @@ def test_a_project_can_register_a_format_of_its_own(read, monkeypatch):
     monkeypatch.setitem(FORMATS, ".tab", Tsv())  # what is registered here ends with the test
     register_format("tab", Tsv())
     assert pairs(read("a\tx\n", "tab")) == [("a", "x")]
+
+
+def test_all_surplus_values_of_an_own_format_are_named_and_may_be_carried_along(read, monkeypatch):
+    class Marked(Format):
+        def values(self, text):
+            return dict(zip(("text", "labl", "domain"), text.split("#"), strict=True))
+
+    monkeypatch.setitem(FORMATS, ".marked", Marked())
+    with pytest.raises(DataError) as caught:
+        read("a#x#web\n" * 3, "marked")
+    because = "expected Marked to give text, label, got 'labl', 'domain' too; is 'label' meant?"
+    assert caught.value.because == because
+    carried = "carry them along with +data.columns.labl=labl +data.columns.domain=domain, or take it out of the file"
+    assert caught.value.fix == carried
+    row = read("a#x#web\n", "marked", columns={"labl": "labl", "domain": "domain"})[0]
+    assert row.extra == {"labl": "x", "domain": "web"}

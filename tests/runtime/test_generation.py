@@ -236,8 +236,11 @@ def test_max_length_counts_the_start_too_and_the_smaller_bound_holds(scratch, se
         ("a dog [SEP] runs [SEP] runs", "a dog"),
         ("a dog runs", "a dog runs"),
         ("[CLS] a dog [SEP] [PAD]", "a dog"),
-        ("[SEP] runs runs", ""),
         ("[SEP] [CLS] a dog [SEP] runs", "a dog"),  # a BART begins with the token that ends its texts
+        ("[SEP] a dog [SEP] [PAD]", "a dog"),  # so it does where its tokenizer writes no <s>
+        ("[SEP] runs runs", "runs runs"),
+        ("[SEP] [PAD] [PAD]", ""),
+        ("[SEP]", ""),
         ("[SEP] [SEP] runs", ""),
     ],
 )

@@ -162,6 +162,21 @@ def test_a_metric_that_cannot_be_updated_is_named_with_the_hook_to_write(fitted)
     assert found.value.fix.startswith("the task's update_metrics hands all metrics what is predicted and what is right")
 
 
+class Full(Fussy):
+    """A metric for which there is no memory."""
+
+    def update(self, preds, target):
+        raise torch.OutOfMemoryError("out of memory")
+
+
+def test_memory_that_does_not_suffice_is_no_fault_of_a_metric(fitted):
+    context = fitted()
+    metrics, batch = VerseTask.build_metrics(context), batch_of(context, ROWS)
+    metrics.add_metrics({"full": Full()})
+    with pytest.raises(torch.OutOfMemoryError):
+        VerseTask.update_metrics(metrics, ClassificationOutput(logits=torch.zeros(2, 2)), batch, context)
+
+
 def test_a_metric_of_several_figures_is_refused_by_name():
     with pytest.raises(ModelError, match="the metric by is not one figure") as found:
         refuse_several({"f1": torch.tensor(1.0), "by": torch.zeros(3)})

@@ -91,6 +91,19 @@ def test_a_constructor_that_hands_on_whatever_it_gets_is_given_what_its_base_tak
     assert model.head.out_features == 2
 
 
+def test_a_constructor_with_further_arguments_of_its_own_is_given_nothing_that_its_base_can_do_without(windows, made):
+    module = windows / "windows" / "model.py"
+    code = module.read_text(encoding="utf-8") + (
+        "\n\nclass Own(WindowTask, BaseModule):\n"
+        "    def __init__(self, backbone, optim_conf, num_labels, **pool_options):\n"
+        "        super().__init__(optim_conf=optim_conf)\n"
+        "        self.given = sorted(pool_options)\n"
+    )
+    module.write_text(code, encoding="utf-8")
+    model, _ = made(model___target_="windows.model.Own")
+    assert not {"vocabulary", "context"} & set(model.given)
+
+
 def test_an_argument_that_is_missing_is_named(made, config):
     settings = config()
     del settings.model.num_labels

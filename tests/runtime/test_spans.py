@@ -198,6 +198,15 @@ def warned(scheme, *rows):
     return TagCensus((row.split(), Path(f"train.tsv:{number}")) for number, row in enumerate(rows, 1)).warning(scheme)
 
 
+def test_a_label_that_keeps_all_others_from_being_tags_is_told():
+    rows = ["O B-PET I-PET O O O O O O O B-PET O", "O C-CITY"]
+    assert warned("none", *rows) == (
+        "train: 'C-CITY' is no tag of spans, so labels are measured one by one, and no spans; "
+        "mend the rows, or set task.scheme=none"
+    )
+    assert warned("none", "DET NOUN VERB O B-PET") == ""
+
+
 def test_tags_that_keep_their_scheme_give_no_warning():
     assert warned("BIO", "B-x I-x O B-y B-y", "O") == ""
     assert warned("BIOES", "B-x I-x E-x S-y O", "S-x") == ""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from scaffold.errors import ConfigError, ModelError
-from scaffold.runtime import ClassificationOutput
+from scaffold.runtime import ClassificationOutput, Contract
 from scaffold.runtime.training.trial import choice_problems, evaluating, try_forward
 
 
@@ -141,8 +141,18 @@ def test_what_predictions_should_be_is_said_before_training(made):
         logits = torch.zeros(len(input_ids), 2, requires_grad=True)
         return ClassificationOutput(logits=logits, predictions=logits, loss=logits.sum())
 
-    problem = refused(*broken(made, forward))
+    model, data = broken(made, forward, contract=Contract("sequence", (), outputs={"logits": ("rows", "labels")}))
+    problem = refused(model, data)
     assert problem.because.startswith("Expected output.predictions of shape (")
     assert problem.fix == (
         "return predictions as a tensor in the form of labels, padded with 0 where there is nothing to choose"
     )
+
+
+def test_predictions_are_anything_where_the_task_does_not_read_them(made):
+    def forward(self, input_ids, attention_mask, labels=None):
+        logits = torch.zeros(len(input_ids), 2, requires_grad=True)
+        return ClassificationOutput(logits=logits, predictions=["a text"], loss=logits.sum())
+
+    model, data = broken(made, forward, contract=Contract("generation", ()))
+    try_forward(model, data.first_batch("validation"))

@@ -232,7 +232,7 @@ def test_the_guides_encoder_under_another_tokenizer_is_told_before_training(foll
     with pytest.raises(IndexError):
         train(project, "backbone=scratch", f"model.transformer_model={tiny_bert}")
     [told] = [text for text in caplog.messages if text.startswith(f"the table of {tiny_bert} has 13 rows, and ")]
-    assert f"set backbone=pretrained backbone.name={tiny_bert}" in told
+    assert f"if it reads the batch's ids, set backbone=pretrained backbone.name={tiny_bert}" in told
 
 
 def test_the_guides_encoder_with_its_own_tokenizer_is_not(follow, caplog):

@@ -25,11 +25,9 @@ class Places:
         self._lines: dict[Path, dict[str, int]] = {}
 
     def of(self, key: str) -> tuple[Path, int] | None:
-        """Return file and line of a key: in the experiment, which wins, in its group's file, or in another."""
+        """Return file and line of a key: in the experiment, which wins, in its group's file, or in `train.yaml`."""
         group, _, inner = key.partition(".")
-        chosen = self.choices.get(group, "default")
-        files = sorted((self.folder / group).glob("*.yaml"), key=lambda path: path.stem != chosen)
-        within = [(path, inner) for path in files if inner]
+        within = [(path, inner) for path in self._chosen_of(group) if inner]
         for path, inside in [*self._of_experiment(key), *within, *((path, key) for path in self._top())]:
             if line := self._lines_of(path).get(inside):
                 return path, line
@@ -39,8 +37,17 @@ class Places:
         name = self.choices.get(EXPERIMENT, "null")
         return [] if name == "null" else [(experiment_file(self.folder, name), key)]
 
+    def _chosen_of(self, group: str) -> list[Path]:
+        """Return the file of a group that is chosen, and those of the same folder that its defaults name."""
+        files = [self.folder / group / f"{self.choices[group]}.yaml"] if group in self.choices else []
+        for file in files:  # which grows
+            named = [self.folder / group / f"{item}.yaml" for item in _defaults(file) if isinstance(item, str)]
+            files += [path for path in named if path not in files and path.is_file()]
+        return files
+
     def _top(self) -> list[Path]:
-        return [self.folder / "train.yaml", *filter(is_global, sorted(self.folder.glob("*/**/*.yaml")))]
+        chosen = [path for group in self.choices for path in self._chosen_of(group) if path.is_file()]
+        return [self.folder / "train.yaml", *filter(is_global, chosen)]
 
     def _lines_of(self, path: Path) -> dict[str, int]:
         if path not in self._lines:
@@ -51,10 +58,16 @@ class Places:
 def located(where: Where, typed: Sequence[str], folder: Path = Path("conf")) -> Where:
     """Return the place of a key with the file and line that set it, where the command line does not.
 
+    Nor is there one in a sweep over files, as it is not known which of its runs ended.
+
     typed: the overrides of the command line.
     """
-    keys = [text.lstrip("+~").partition("=")[0] for text in typed]
-    if where.file or not where.key or any(_overlap(where.key, key) or key == "resume" for key in keys):
+    pairs = [text.lstrip("+~").partition("=")[::2] for text in typed]
+    groups = {key: choice for key, choice in pairs if re.fullmatch(r"[\w/-]{1,99}", key) and (folder / key).is_dir()}
+    values = {key for key, _ in pairs if key not in groups or key == where.key}
+    if where.file or not where.key or any(_overlap(where.key, key) or key == "resume" for key in values):
+        return where
+    if any(re.search(r"[,(]", choice) for choice in groups.values()):
         return where
     place = Places(folder, choices(folder, typed)).of(where.key)
     return replace(where, file=str(place[0]), line=place[1]) if place else where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from scaffold.errors import ConfigError, Where, nearest, shown
-from scaffold.runtime.config.objects import project_packages
 from scaffold.runtime.config.places import EXPERIMENT, Places, choices, headless
 from scaffold.runtime.config.settings import Positive, Range
 
@@ -37,7 +37,8 @@ def refuse_unread(config: DictConfig, typed: Sequence[str] = ()) -> None:
 def unread_keys(config: DictConfig, typed: Sequence[str] = (), folder: Path = Path()) -> list[ConfigError]:
     """Return an error for each key at the top of the config that is no setting, and that nothing refers to.
 
-    `${name}` does, anywhere in `conf/` or on the command line, and `cfg.name` or `config["name"]` in the code.
+    `${name}` does, anywhere in `conf/` or on the command line, and `.name` or `"name"` in any module of the project; of
+    a key that a section has, such as `dropout`, only `cfg.name` or `config["name"]`: the model may have its `.dropout`.
 
     typed: the overrides of the command line. folder: of the project.
     """
@@ -50,17 +51,22 @@ def _error(name: str, config: DictConfig, places: Places | None) -> ConfigError:
     if name == EXPERIMENT and places:
         return headless(places.folder / EXPERIMENT / f"{places.choices.get(EXPERIMENT)}.yaml")
     place = places.of(name) if places else None
+    reader = f"cfg.{name} in the code refers to it" if name in _inner(config) else "the project's code names it"
     return ConfigError(
         f"nothing reads the key {shown(name)}",
-        because=f"it is no setting, and neither ${{{name}}} in conf/ nor cfg.{name} in the code refers to it",
+        because=f"it is no setting, and neither ${{{name}}} in conf/ nor {reader}",
         fix=_meant(name, config) or "leave it out, or refer to it if it is yours",
         where=Where(file=str(place[0]), line=place[1]) if place else Where(key=name),
         code="config.key",
     )
 
 
+def _inner(config: DictConfig) -> dict[str, str]:
+    return {str(key): f"{section}.{key}" for section in SECTIONS for key in config.get(section) or ()}
+
+
 def _meant(name: str, config: DictConfig) -> str:
-    inner = {str(key): f"{section}.{key}" for section in SECTIONS for key in config.get(section) or ()}
+    inner = _inner(config)
     near = inner.get(name) or nearest(name, [*RUN_TYPES, *SECTIONS]) or inner.get(nearest(name, inner) or "")
     return f"did you mean {near}?" if near else ""
 
@@ -71,7 +77,9 @@ def _unread(config: DictConfig, folder: Path) -> list[str]:
         return []
     settings = "\n".join([OmegaConf.to_yaml(config), *_texts((folder / "conf").rglob("*.yaml"))])
     code = "\n".join(_texts(_modules(folder)))
-    return [name for name in others if not (_is_referred_to(name, settings) or _is_read(name, code))]
+    inner = _inner(config)
+    unreferred = [name for name in others if not _is_referred_to(name, settings)]
+    return [name for name in unreferred if not (_is_read if name in inner else _is_named)(name, code)]
 
 
 def _is_referred_to(name: str, settings: str) -> bool:
@@ -82,10 +90,19 @@ def _is_read(name: str, code: str) -> bool:
     return re.search(rf"\b(cfg|conf|config)\b[^\w\n]+(get\W+)?{re.escape(name)}\b", code) is not None
 
 
+def _is_named(name: str, code: str) -> bool:
+    return re.search(rf"\.{re.escape(name)}\b|[\"']{re.escape(name)}[\"'.]", code) is not None
+
+
 def _modules(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.py")
-    for package in project_packages(folder):
-        yield from (folder / package).rglob("*.py")
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_foreign(Path(parent, name))]
+        yield from (Path(parent, name) for name in files if name.endswith(".py"))
+
+
+def _is_foreign(folder: Path) -> bool:
+    left_out = folder.name.startswith(".") or folder.name in ("runs", "site-packages", "__pycache__")
+    return left_out or (folder / "pyvenv.cfg").exists()
 
 
 def _texts(files: Iterable[Path]) -> list[str]:

@@ -52,10 +52,10 @@ def misfit(model: nn.Module, tokenizer: Any, backbone: Backbone | None) -> Misfi
 
 
 def warn_of_misfit(model: Any) -> None:
-    """Say before training that a part of the model reads ids that were not made for it."""
+    """Say before training that a part of the model cannot read the ids of the batch; it may read others."""
     found = misfit(model, model.context.processor, model.recipe.backbone)
     if found is not None:
-        log.warning("%s: %s", found, found.fix)
+        log.warning("%s: if it reads the batch's ids, %s", found, found.fix)
 
 
 def _rows(model: Any) -> int | None:

@@ -143,7 +143,7 @@ class Format:
 
     def decoder(self, schema: Schema, header: list[str] | None, name: str) -> Decode:  # noqa: ARG002 - here `values` does it
         """Return what makes a sample of a row's bytes; raises where the file's columns do not fit the schema."""
-        return partial(_sample_of, self, schema)
+        return partial(_sample_of, self, schema, schema.names)
 
     def values(self, text: str) -> Mapping[str, Any]:
         """Return what a row holds, by our names; raises BadRow. The one method that a format of a line a row needs."""
@@ -304,15 +304,12 @@ class _Objects:
         return self.schema.sample(values)
 
 
-def _sample_of(form: Format, schema: Schema, raw: bytes) -> Sample:
+def _sample_of(form: Format, schema: Schema, names: Sequence[str], raw: bytes) -> Sample:
     values = form.values(text_of(raw))
-    surplus = [name for name in values if name not in schema.names]
+    surplus = [name for name in values if name not in names]
     if surplus and not schema.carry:
-        near = nearest(surplus[0], schema.names)
-        hint = f"; is {shown(near)} meant?" if near else ""
-        raise BadRow(
-            f"expected {type(form).__name__} to give {listed(schema.names)}, got {shown(surplus[0])} too{hint}"
-        )
+        got = f"{listed(map(shown, surplus))} too{_nearest(surplus[0], names)}"
+        raise BadRow(f"expected {type(form).__name__} to give {listed(names)}, got {got}", fix=_carry(surplus))
     return schema.sample(values)
 
 
@@ -382,8 +379,8 @@ def _check_commas(header: list[str], name: str) -> None:
         )
 
 
-def _nearest(column: str, surplus: list[str]) -> str:
-    near = nearest(column, surplus)
+def _nearest(column: str, others: Sequence[str]) -> str:
+    near = nearest(column, others)
     return f"; is {shown(near)} meant?" if near else ""
 
 

@@ -14,9 +14,11 @@ FINISHED: list[tuple[str, float, Line]] = []
 
 def note(overrides: str, selection: Selection, folder: str) -> None:
     """Keep what was set for a run, what its validations said, and its folder."""
-    best = math.inf if selection.best is None else selection.best  # without a validation: behind all others
-    figure = f"{selection.monitor} {best:.4f}" if math.isfinite(best) else "no validation"
-    rank = -best if selection.mode == "max" and math.isfinite(best) else best
+    best = selection.best
+    if best is None:  # behind all others
+        figure, rank = "no validation", math.inf
+    else:
+        figure, rank = f"{selection.monitor} {best:.4f}", -best if selection.mode == "max" else best
     FINISHED.append((selection.monitor, rank, (overrides, figure, folder)))
 
 

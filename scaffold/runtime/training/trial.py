@@ -16,6 +16,8 @@ from scaffold.runtime.batch import Batch
 from scaffold.runtime.contracts import IGNORED, Contract, entry, has_fields, sizes_of, violations
 
 OUTPUTS = {"qa": "QAOutput", "generation": "GenerationOutput"}
+CHOOSING = ("sequence", "sentence-pair", "tokens", "image")  # families whose tasks read output.predictions
+CHOICE = "return predictions as a tensor in the form of labels, padded with 0 where there is nothing to choose"
 ARGUMENTS = "change the arguments of forward, or what collate puts into the batch"
 OPEN = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
@@ -31,8 +33,9 @@ def try_forward(model: Any, batch: Batch) -> None:
             sizes["labels"] = model.context.facts["num_labels"]
         problems = dict_problems(output) or violations(model.contract, output, sizes, finite=False)  # see Guard
         fix = remedy(model.contract, output)
-        if not problems and (problems := choice_problems(output, batch.get("labels"), sizes.get("labels"))):
-            fix = "return predictions as a tensor in the form of labels, padded with 0 where there is nothing to choose"
+        if not problems and model.contract.family in CHOOSING:
+            problems = choice_problems(output, batch.get("labels"), sizes.get("labels"))
+            fix = CHOICE
     if problems:
         name = type(model.plain_model).__name__
         raise ModelError(

@@ -206,3 +206,70 @@ def test_a_compiled_part_cannot_be_watched_and_is_left_in_peace(findings):
             self.head = torch.jit.script(self.head)
     """
     assert findings("Own", body) == ()
+
+
+CLASSIFIER = '''\
+"""Another classifier of the project."""
+
+import torch
+from torch import nn
+
+from mymodel.model import Mymodel
+
+
+class Other(Mymodel):
+    """Scores and predictions of its own."""
+
+    def __init__(self, backbone, vocabulary, optim_conf, num_labels, **options):
+        super().__init__(backbone=backbone, vocabulary=vocabulary, optim_conf=optim_conf, num_labels=num_labels)
+        size = self.encoder.config.hidden_size
+        self.short, self.long = nn.Linear(size, num_labels), nn.Linear(size, num_labels)
+        self.temperature = nn.Parameter(torch.ones(1))
+        self.scale = nn.Parameter(torch.ones(num_labels))
+
+    def states(self, input_ids, attention_mask):
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[:, 0]
+
+    def forward(self, input_ids, attention_mask, labels=None):
+        return self.classify(SCORED, labels)
+
+    def batch_predict(self, input_ids, attention_mask, samples, **batch):
+        for sample, index in zip(samples, (PREDICTED).argmax(dim=-1).tolist(), strict=True):
+            yield sample, self.vocabulary.element("labels", index)
+'''
+STATES = "self.states(input_ids, attention_mask)"
+BY_LENGTH = f"torch.where(attention_mask.sum(1)[:, None] > 4, self.long({STATES}), self.short({STATES}))"
+CHOSEN = (
+    f"torch.stack([(self.long if mask.sum() > least else self.short)(state) "
+    f"for least in [attention_mask.sum(1).float().mean()] for state, mask in zip({STATES}, attention_mask)])"
+)
+ALIKE = {
+    "a temperature that argmax needs not": (f"self.short({STATES}) * self.temperature", f"self.short({STATES})"),
+    "numbers that are read": (
+        f"self.short({STATES}) * self.scale",
+        f"self.short({STATES}) * torch.tensor(self.scale.tolist())",
+    ),
+    "a head for long texts": (BY_LENGTH, CHOSEN),
+}
+
+
+@pytest.fixture
+def classified(project_of):
+    def check(scored, predicted):
+        folder = project_of("sequence-classifier")
+        text = CLASSIFIER.replace("SCORED", scored).replace("PREDICTED", predicted)
+        (folder / "mymodel" / "other.py").write_text(text, encoding="utf-8")
+        report = check_path(folder, only=["infer-differs"], overrides=["model._target_=mymodel.other.Other"])
+        assert report.not_checked == ()
+        return [found.measured for found in report.findings]
+
+    return check
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_classifier_may_predict_in_its_own_way(name, classified):
+    assert classified(*ALIKE[name]) == []
+
+
+def test_a_factor_of_each_label_that_predictions_lack_is_found(classified):
+    assert classified(f"self.short({STATES}) * self.scale", f"self.short({STATES})") == ["scale"]
