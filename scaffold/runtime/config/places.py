@@ -39,6 +39,8 @@ class Places:
 
     def _chosen_of(self, group: str) -> list[Path]:
         """Return the file of a group that is chosen, and those of the same folder that its defaults name."""
+        if not self.choices:  # not known, so that any may be
+            return sorted((self.folder / group).glob("*.yaml"))
         files = [self.folder / group / f"{self.choices[group]}.yaml"] if group in self.choices else []
         for file in files:  # which grows
             named = [self.folder / group / f"{item}.yaml" for item in _defaults(file) if isinstance(item, str)]
